@@ -7,6 +7,7 @@ error as the width of the prior on the background.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
@@ -76,12 +77,13 @@ class _ClippedStatistic:
         return _clip_pixels(values[~bad], self.sigma, self.maxiters), unit
 
 
-class _SkyEstimator(_ClippedStatistic):
+class _SkyEstimator(_ClippedStatistic, ABC):
     """Sky level ``a * median + b * mean`` of the clipped pixels; subclasses set (a, b)."""
 
     @property
+    @abstractmethod
     def _weights(self) -> tuple[float, float]:
-        raise AttributeError(f"{type(self).__name__} does not say how it weighs median and mean")
+        """The factors (a, b) of median and mean."""
 
     def __call__(self, data, mask=None):
         """Return the sky level; see `estimate` for the arguments."""
@@ -203,7 +205,7 @@ class ModeEstimatorBackground(_SkyEstimator):
 
     Examples
     --------
-    >>> from bayesphot import ModeEstimatorBackground
+    >>> from bayesphot.background import ModeEstimatorBackground
     >>> ModeEstimatorBackground(median_factor=2.5, mean_factor=1.5)([1.0, 2.0, 3.0, 4.0])
     2.5
     """
@@ -215,7 +217,7 @@ class ModeEstimatorBackground(_SkyEstimator):
         super().__post_init__()
         for name in ("median_factor", "mean_factor"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not np.isfinite(value):
+            if not isinstance(value, Real) or not np.isfinite(float(value)):
                 raise ValueError(f"{name} must be a finite number, found {value!r}")
 
     @property

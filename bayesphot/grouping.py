@@ -8,6 +8,7 @@ member.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 
@@ -45,8 +46,14 @@ class Grouping:
     was_split: np.ndarray
 
 
-class _GroupMaker:
+class _GroupMaker(ABC):
     """What the two group makers share: how they are called and how they cap the size."""
+
+    max_group_size: int | None
+
+    @abstractmethod
+    def _link(self, points: np.ndarray) -> np.ndarray:
+        """Return the group of each point (n, 2), all finite; any numbering."""
 
     def __call__(self, x, y=None):
         """Group sources.
@@ -493,7 +500,7 @@ def _read_positions(x, y) -> tuple[np.ndarray, np.ndarray]:
             raise TypeError(f"{name} must be numbers, found dtype {array.dtype}")
         if array.ndim != 1:
             raise ValueError(f"{name} must be one-dimensional, found shape {array.shape}")
-        columns.append(array.astype(np.float64).filled(np.nan))
+        columns.append(np.ma.filled(array.astype(np.float64), np.nan))
     if columns[0].size != columns[1].size:
         raise ValueError(f"x has {columns[0].size} values, but y has {columns[1].size}")
     return columns[0], columns[1]
@@ -513,7 +520,7 @@ def _check_separation(value) -> None:
     """Refuse a separation that is not a finite number >= 0."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"crit_separation must be a number, found {value!r}")
-    if not (np.isfinite(value) and value >= 0):
+    if not 0.0 <= float(value) < np.inf:
         raise ValueError(f"crit_separation must be finite and >= 0, found {value!r}")
 
 
