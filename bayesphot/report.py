@@ -23,14 +23,14 @@ __all__ = [
     "describe_comparison",
     "describe_result",
     "match_truth",
-    "save_picture",
     "write_report",
 ]
 
 #: File name of the picture beside the catalogue, the draws and the images.
 PICTURE = "photometry.png"
 
-_PARAMETERS = ("x", "y", "flux")
+#: Parameters of a star, and their names in a table of the truth.
+_PARAMETERS = {"x": "x_0", "y": "y_0", "flux": "flux"}
 _EXAMPLE_ROWS = 8
 
 
@@ -130,7 +130,7 @@ class TruthMatch:
 
 
 def match_truth(result: PhotometryResult, truth: Any, *, radius: float) -> TruthMatch:
-    """Match measured rows to true stars one to one: each is the other's nearest within a radius.
+    """Match measured rows to true stars one to one: each is the other's nearest.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def describe_comparison(result: PhotometryResult, truth: Any, *, radius: float) 
     ----------
     result : PhotometryResult
         A sampled run.
-    truth : table with ``x_0``, ``y_0`` and ``flux_0``
+    truth : table with ``x_0``, ``y_0`` and ``flux``
         The true stars; positions in pixels, flux in the unit of the result.
     radius : float
         See `match_truth`.
@@ -209,8 +209,8 @@ def _describe_calibration(
 ) -> list[str]:
     """Return two lines: coverage and pull of the chosen matches, with their expected scatter."""
     inside, pulls, number = [], [], 0
-    for name in _PARAMETERS:
-        true = _read_column(truth, f"{name}_0")[match.star[chosen]]
+    for name, true_name in _PARAMETERS.items():
+        true = _read_column(truth, true_name)[match.star[chosen]]
         median, error, low, high = (
             _read_column(result, f"{name}_{kind}")[match.row[chosen]]
             for kind in ("median", "err", "lo", "hi")
@@ -235,45 +235,21 @@ def _describe_calibration(
 
 def _list_examples(result: PhotometryResult, truth: Any, match: TruthMatch) -> list[str]:
     """Return a few rows, spread evenly over the true fluxes from bright to faint."""
-    brightness = np.argsort(-_read_column(truth, "flux_0")[match.star], kind="stable")
+    brightness = np.argsort(-_read_column(truth, "flux")[match.star], kind="stable")
     spread = np.linspace(0, brightness.size - 1, min(_EXAMPLE_ROWS, brightness.size))
     heads = "".join(f"{'true ' + name:>10}{'posterior':>19}" for name in _PARAMETERS)
     lines = [f"{'id':>6}{heads}  group"]
     for index in brightness[np.unique(spread.round().astype(int))]:
         row, star = int(match.row[index]), int(match.star[index])
         cells = ""
-        for name, digits in zip(_PARAMETERS, (2, 2, 0), strict=True):
-            true, median, error = (
-                float(_read_column(table, f"{name}_{kind}")[place])
-                for table, kind, place in (
-                    (truth, "0", star),
-                    (result, "median", row),
-                    (result, "err", row),
-                )
-            )
+        for (name, true_name), digits in zip(_PARAMETERS.items(), (2, 2, 0), strict=True):
+            true = float(_read_column(truth, true_name)[star])
+            median = float(_read_column(result, f"{name}_median")[row])
+            error = float(_read_column(result, f"{name}_err")[row])
             posterior = f"{median:.{digits}f} ± {error:.{digits}f}"
             cells += f"{true:>10.{digits}f}{posterior:>19}"
         lines.append(f"{int(result['id'][row]):>6}{cells}{int(result['group_size'][row]):>7}")
     return lines
-
-
-def save_picture(result: PhotometryResult, path: str | Path) -> None:
-    """Save the picture of a result: data, model, residual in units of the noise, error ellipses.
-
-    Parameters
-    ----------
-    result : PhotometryResult
-        Drawn by its own ``plot()``.
-    path : str or Path
-        The extension says the format.
-    """
-    import matplotlib.pyplot as plt
-
-    figure = result.plot()
-    try:
-        figure.savefig(path, dpi=150)
-    finally:
-        plt.close(figure)
 
 
 @contextmanager
@@ -318,11 +294,11 @@ def write_report(
     with _make_partial(target) as partial:
         if target.exists():
             # The picture first: if drawing fails, the older result is still whole.
-            save_picture(result, partial / PICTURE)
+            result.plot(path=partial / PICTURE)
             result.write(target, overwrite=True)
             (partial / PICTURE).replace(target / PICTURE)
         else:
             result.write(partial, overwrite=True)
-            save_picture(result, partial / PICTURE)
+            result.plot(path=partial / PICTURE)
             partial.rename(target)
     return sorted(path.name for path in target.iterdir() if not path.name.startswith("."))

@@ -1,0 +1,307 @@
+"""The command line: ``bayesphot run``, ``demo``, ``simulate`` and ``warmup``.
+
+Only argparse is imported at the top, so that ``bayesphot --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from . import __version__
+
+__all__ = ["main"]
+
+EXIT_BAD_USE = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2 and one line on stderr."""
+        self.exit(EXIT_BAD_USE, f"bayesphot: error: {_join_lines(message)}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        0 after success, 2 after bad use or unreadable input, 130 after an interrupt.
+
+    Raises
+    ------
+    SystemExit
+        By argparse, for ``--help``, ``--version`` (code 0) and unknown arguments (code 2).
+
+    Examples
+    --------
+    >>> from bayesphot.cli import main
+    >>> main(["run", "missing.fits", "--fwhm", "3"])  # complains on stderr
+    2
+    """
+    arguments = _build_parser().parse_args(argv)
+    from . import commands
+
+    try:
+        with _show_short_warnings():
+            getattr(commands, arguments.command)(arguments)
+    except commands.UsageError as problem:
+        print(f"bayesphot: error: {_join_lines(str(problem))}", file=sys.stderr)
+        return EXIT_BAD_USE
+    except KeyboardInterrupt:
+        print("bayesphot: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _join_lines(text: str) -> str:
+    """Return the text as one line."""
+    return " ".join(text.split())
+
+
+@contextmanager
+def _show_short_warnings() -> Iterator[None]:
+    """Show each warning as one line without the place in the code."""
+    import warnings
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        print(f"bayesphot: warning: {_join_lines(str(message))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="bayesphot",
+        description="Probabilistic PSF photometry: joint posteriors for blended stars.",
+    )
+    parser.add_argument("--version", action="version", version=f"bayesphot {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_demo(commands)
+    _add_simulate(commands)
+    warm = commands.add_parser(
+        "warmup",
+        help="compile everything once, so that later runs start at once",
+        description="Compile everything once and keep it on disk.",
+    )
+    _add_quiet(warm)
+    warm.set_defaults(command="warm_up")
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    """Add ``bayesphot run``."""
+    run = commands.add_parser(
+        "run",
+        help="photometry of a FITS image",
+        description="Find the stars of a FITS image, fit them in groups, sample every group, and "
+        "write catalogue (ECSV), draws (NetCDF), images (FITS) and a picture (PNG) to a folder. "
+        "FILE[EXT] names an extension by name or number.",
+    )
+    run.add_argument("image", metavar="IMAGE", help="FITS file, also FILE[EXT]")
+    run.add_argument("--ext", help="extension of IMAGE: name or number (default: first image)")
+    run.add_argument("--mask", metavar="FILE", help="FITS image, not zero where a pixel is bad")
+
+    psf = run.add_argument_group("PSF, a Gaussian integrated over the pixels")
+    width = psf.add_mutually_exclusive_group(required=True)
+    width.add_argument("--sigma", type=_positive, metavar="S", help="standard deviation in pixels")
+    width.add_argument("--fwhm", type=_positive, metavar="F", help="or full width at half maximum")
+    psf.add_argument("--fit-sigma", action="store_true", help="fit the width as well")
+    psf.add_argument(
+        "--shape",
+        choices=("group", "image", "source"),
+        default="group",
+        help="a fitted width is shared by the group (default), the image, or free per source",
+    )
+    psf.add_argument(
+        "--fitshape",
+        type=_odd,
+        metavar="N",
+        help="side of the fit box in pixels, odd (default: 11, or 2.5 FWHM where that is more)",
+    )
+
+    noise = run.add_argument_group("noise (default: estimated from the image)")
+    noise.add_argument(
+        "--error", metavar="FILE|NUMBER", help="total 1-sigma error per pixel, image or number"
+    )
+    noise.add_argument(
+        "--gain", metavar="G|header", help="electrons per unit of the image, or keyword GAIN"
+    )
+    noise.add_argument(
+        "--read-noise",
+        metavar="R|header",
+        help="electrons, or keyword RDNOISE (default with --gain header; else 0)",
+    )
+
+    search = run.add_argument_group("search and groups")
+    level = search.add_mutually_exclusive_group()
+    level.add_argument(
+        "--nsigma", type=_positive, default=5.0, help="smallest significance (default: 5)"
+    )
+    level.add_argument("--threshold", type=_positive, help="or smallest height, in image units")
+    search.add_argument(
+        "--niters",
+        type=_count_or_none,
+        default=3,
+        metavar="N|none",
+        help="rounds of search (default: 3); none: until nothing is found",
+    )
+    search.add_argument(
+        "--crit-separation",
+        type=_not_negative,
+        metavar="PX",
+        help="stars closer than this are fitted together (default: 1.5 FWHM)",
+    )
+    search.add_argument(
+        "--max-group-size", type=_count, default=20, metavar="N", help="(default: 20)"
+    )
+    search.add_argument(
+        "--background",
+        choices=("prior", "flat", "plane", "none"),
+        default="prior",
+        help="sky of a group: free with the estimator's error as prior (default), free and flat, "
+        "a free plane, or none (subtracted already)",
+    )
+
+    sampling = run.add_argument_group("posterior")
+    sampling.add_argument(
+        "--sampler",
+        choices=("independence", "emcee", "none"),
+        default="independence",
+        help="compiled independence sampler (default), emcee, or none: least squares only",
+    )
+    sampling.add_argument("--draws", type=_count, default=500, help="per chain (default: 500)")
+    sampling.add_argument("--chains", type=_count, default=4, help="(default: 4)")
+    sampling.add_argument("--seed", type=_seed, help="same seed, same answer, for any --jobs")
+    sampling.add_argument("--jobs", type=_count, help="threads (default: all cores)")
+
+    output = run.add_argument_group("output")
+    output.add_argument(
+        "--zero-point", type=_number, metavar="ZP", help="adds magnitudes ZP - 2.5 log10(flux)"
+    )
+    output.add_argument("--out", metavar="DIR", help="folder (default: IMAGE's name_bayesphot)")
+    _add_overwrite(output)
+    _add_quiet(output)
+    run.set_defaults(command="run_image")
+
+
+def _add_demo(commands: Any) -> None:
+    """Add ``bayesphot demo``."""
+    demo = commands.add_parser(
+        "demo",
+        help="simulate a crowded field, run it, compare truth and posterior",
+        description="Simulate a crowded field, run it, print truth against posterior, and write "
+        "catalogue, draws, images and a picture.",
+    )
+    demo.add_argument(
+        "--out", metavar="DIR", default="bayesphot_demo", help="(default: %(default)s)"
+    )
+    demo.add_argument("--seed", type=_seed, default=1, help="(default: 1)")
+    demo.add_argument("--jobs", type=_count, help="threads (default: all cores)")
+    _add_overwrite(demo)
+    _add_quiet(demo)
+    demo.set_defaults(command="run_demo")
+
+
+def _add_simulate(commands: Any) -> None:
+    """Add ``bayesphot simulate``."""
+    simulate = commands.add_parser(
+        "simulate",
+        help="write a simulated field to a FITS file",
+        description="Write a simulated field: the image, and the extensions ERROR (true 1-sigma "
+        "noise) and TRUTH (id, x_0, y_0, flux; 0-based pixels).",
+    )
+    simulate.add_argument("--out", metavar="FILE.fits", required=True)
+    simulate.add_argument(
+        "--size", nargs=2, type=_count, default=(256, 256), metavar=("NY", "NX"), help="(256 256)"
+    )
+    simulate.add_argument("--sources", type=_count, default=150, metavar="N", help="(150)")
+    simulate.add_argument(
+        "--flux", nargs=2, type=_positive, default=(500.0, 5000.0), metavar=("MIN", "MAX"),
+        help="uniform in between (500 5000)",
+    )  # fmt: skip
+    width = simulate.add_mutually_exclusive_group()
+    width.add_argument("--sigma", type=_positive, help="of the Gaussian PSF, pixels (2)")
+    width.add_argument("--fwhm", type=_positive, help="or its full width at half maximum")
+    simulate.add_argument("--background", type=_number, default=20.0, help="sky level (20)")
+    simulate.add_argument("--noise", type=_not_negative, default=5.0, help="Gaussian scatter (5)")
+    simulate.add_argument("--gain", type=_positive, help="adds photon noise, electrons per unit")
+    simulate.add_argument("--min-separation", type=_not_negative, metavar="PX")
+    simulate.add_argument("--seed", type=_seed)
+    _add_overwrite(simulate)
+    _add_quiet(simulate)
+    simulate.set_defaults(command="write_simulation")
+
+
+def _add_overwrite(parser: Any) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace an older result")
+
+
+def _add_quiet(parser: Any) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+
+
+def _number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number, found {text!r}")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"must be positive, found {text}")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, found {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    """An integer, 0 or greater."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be an integer not below 0, found {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer above 0, found {text!r}")
+    return value
+
+
+def _count_or_none(text: str) -> int | None:
+    return None if text == "none" else _count(text)
+
+
+def _odd(text: str) -> int:
+    value = _count(text)
+    if value % 2 == 0:
+        raise argparse.ArgumentTypeError(f"must be odd, found {text}")
+    return value

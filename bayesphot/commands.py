@@ -1,0 +1,315 @@
+"""What the commands of the command line do, given their parsed arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bayesphot as bp
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+__all__ = ["UsageError", "run_demo", "run_image", "warm_up", "write_simulation"]
+
+FWHM_PER_SIGMA = 2.354820045
+
+
+class UsageError(Exception):
+    """Bad use or unreadable input: one line, exit code 2, no traceback."""
+
+
+@contextmanager
+def _refuse_bad_use(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of the given kinds, which name the argument and the value, into one line."""
+    try:
+        yield
+    except kinds as problem:
+        raise UsageError(str(problem)) from problem
+
+
+def run_image(arguments: Namespace) -> None:
+    """Photometry of one FITS image."""
+    path, extension = _split_extension(arguments.image)
+    if arguments.ext is not None:
+        extension = _read_extension(arguments.ext)
+    name = arguments.out or f"{Path(path).name.partition('.')[0]}_bayesphot"
+    folder = Path(name).expanduser()
+    _check_output(folder, overwrite=arguments.overwrite, kind="folder")
+    image, error, mask = _read_images(arguments, path, extension)
+    with _refuse_bad_use(ValueError, TypeError):
+        photometry = _configure_run(arguments, noise=_read_noise(arguments, path, extension))
+        _check_images(image, error, mask)
+    _measure(photometry, image, folder, arguments, error=error, mask=mask)
+
+
+def _split_extension(text: str) -> tuple[str, str | int | None]:
+    """Return ("a.fits", "ERR") of "a.fits[ERR]", (.., 2) of "..[2]", (text, None) without."""
+    if text.endswith("]") and "[" in text and not Path(text).exists():
+        path, _, extension = text[:-1].rpartition("[")
+        return path, _read_extension(extension)
+    return text, None
+
+
+def _read_extension(text: str) -> str | int:
+    """Return a number as int, a name as it is."""
+    return int(text) if text.isdecimal() else text
+
+
+def _check_output(path: Path, *, overwrite: bool, kind: str) -> None:
+    """Refuse, before the work, an output that exists or cannot be made."""
+    target = path.absolute()
+    if target.exists():
+        if target.is_dir() != (kind == "folder"):
+            found = "folder" if target.is_dir() else "file"
+            raise UsageError(f"--out must be a {kind}, found a {found}: {path}")
+        if not overwrite:
+            raise UsageError(f"output {kind} exists: {path} (--overwrite replaces the result)")
+    ancestor = next(folder for folder in (target, *target.parents) if folder.exists())
+    if ancestor != target and not ancestor.is_dir():
+        raise UsageError(f"--out lies below a file: {ancestor}")
+    if not os.access(ancestor, os.W_OK):
+        raise UsageError(f"--out cannot be written: no permission for {ancestor}")
+
+
+def _read_images(
+    arguments: Namespace, path: str, extension: str | int | None
+) -> tuple[Any, Any, Any]:
+    """Return image, error (array, number or None) and mask (bool array or None)."""
+    from .readers import ReadError, read_fits_image, read_fits_plane
+
+    error: Any = None
+    mask: Any = None
+    with _refuse_bad_use(ReadError):
+        image = read_fits_image(path, extension)
+        if arguments.error is not None:
+            try:
+                error = float(arguments.error)
+            except ValueError:
+                error = read_fits_plane(*_split_extension(arguments.error))
+        if arguments.mask is not None:
+            mask = read_fits_plane(*_split_extension(arguments.mask)) != 0
+    return image, error, mask
+
+
+def _check_images(image: Any, error: Any, mask: Any) -> None:
+    """Raise now what would be wrong with the images; warnings come with the run."""
+    import warnings
+
+    from .image import prepare_image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepare_image(image, error=error, mask=mask)
+
+
+def _read_noise(arguments: Namespace, path: str, extension: str | int | None) -> Any:
+    """Return the CCD's noise if a gain is given, else None."""
+    if arguments.gain is None:
+        if arguments.read_noise is not None:
+            raise UsageError("--read-noise is in electrons and needs --gain")
+        return None
+    if arguments.error is not None:
+        raise UsageError("--gain and --error both say what the noise is: give one of them")
+    gain = _read_setting("--gain", arguments.gain, path, extension, "GAIN")
+    default = "header" if arguments.gain == "header" else "0"
+    text = arguments.read_noise or default
+    return bp.CCDNoise(gain, _read_setting("--read-noise", text, path, extension, "RDNOISE"))
+
+
+def _read_setting(
+    option: str, text: str, path: str, extension: str | int | None, keyword: str
+) -> float:
+    """Return the number in the text, or in the header if the text says so."""
+    if text != "header":
+        try:
+            return float(text)
+        except ValueError:
+            raise UsageError(
+                f"argument {option}: must be a number or 'header', found {text!r}"
+            ) from None
+    from .readers import ReadError, header_value
+
+    with _refuse_bad_use(ReadError):
+        return float(header_value(path, keyword, extension))
+
+
+def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
+    """Return the photometry that the options describe."""
+    sigma = arguments.sigma or arguments.fwhm / FWHM_PER_SIGMA
+    psf_model = bp.IntegratedGaussianPRF(sigma=sigma)
+    psf_model.sigma.fixed = not arguments.fit_sigma
+    level: dict[str, Any] = {"nsigma": arguments.nsigma}
+    if arguments.threshold is not None:
+        level = {"threshold": arguments.threshold}
+    has_sky = arguments.background != "none"
+    separation = arguments.crit_separation
+    return _configure(
+        psf_model=psf_model,
+        fitshape=arguments.fitshape,
+        finder=bp.DAOStarFinder(fwhm=sigma * FWHM_PER_SIGMA, **level),
+        crit_separation=separation,
+        bkg_estimator=bp.MMMBackground() if has_sky else None,
+        fit_background=arguments.background if has_sky else False,
+        sampler=_choose_sampler(arguments),
+        noise=noise,
+        shape=arguments.shape,
+        niters=arguments.niters,
+        max_group_size=arguments.max_group_size,
+        zero_point=arguments.zero_point,
+        n_jobs=arguments.jobs,
+        progress_bar=not arguments.quiet,
+        seed=arguments.seed,
+    )
+
+
+def _configure(
+    *,
+    psf_model: Any,
+    fitshape: int | None = None,
+    crit_separation: float | None = None,
+    n_jobs: int | None = None,
+    **settings: Any,
+) -> Any:
+    """Return the photometry, with the defaults that hang on the width of the PSF."""
+    fwhm = float(psf_model.sigma.value) * FWHM_PER_SIGMA
+    if fitshape is None:
+        fitshape = max(11, 2 * int(1.25 * fwhm) + 1)
+    if crit_separation is None:
+        crit_separation = 1.5 * fwhm
+    return bp.IterativelySubtractedPSFPhotometry(
+        psf_model=psf_model,
+        fitshape=(fitshape, fitshape),
+        group_maker=bp.DAOGroup(crit_separation=crit_separation),
+        n_jobs=n_jobs or _count_cores(),
+        **settings,
+    )
+
+
+def _count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _choose_sampler(arguments: Namespace) -> Any:
+    """Return the sampler of the options; False: least squares only."""
+    if arguments.sampler == "none":
+        return False
+    kind = bp.Sampler if arguments.sampler == "independence" else bp.EmceeSampler
+    return kind(draws=arguments.draws, chains=arguments.chains)
+
+
+def _measure(photometry: Any, image: Any, folder: Path, arguments: Namespace, **planes: Any) -> Any:
+    """Run, write and summarise; return the result."""
+    from .report import describe_result, write_report
+
+    begin = time.perf_counter()
+    result = photometry(image, **planes)
+    seconds = time.perf_counter() - begin
+    with _refuse_bad_use(FileExistsError, PermissionError):
+        files = write_report(result, folder, overwrite=arguments.overwrite)
+    if not arguments.quiet:
+        print(describe_result(result))
+        print(f"time {seconds:.1f} s{_describe_memory()}")
+        print(f"written to {folder}: {', '.join(files)}")
+    return result
+
+
+def _describe_memory() -> str:
+    """Return the peak memory of the process, or nothing where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kilobytes, macOS bytes.
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return f", peak memory {peak / scale:.0f} MB"
+
+
+def run_demo(arguments: Namespace) -> None:
+    """Simulate a crowded field, run it and compare."""
+    folder = Path(arguments.out).expanduser()
+    _check_output(folder, overwrite=arguments.overwrite, kind="folder")
+    sigma = 2.0
+    # 0.13 stars per FWHM squared: every second star is blended with another.
+    scene = bp.simulate_scene(
+        (160, 160), n_sources=150, sigma=sigma, background=20.0, noise=5.0, border=6.0,
+        seed=arguments.seed,
+    )  # fmt: skip
+    if not arguments.quiet:
+        print(f"simulated {len(scene.truth)} stars on 160 x 160 pixels, PSF sigma {sigma}")
+    photometry = _configure(
+        psf_model=bp.IntegratedGaussianPRF(sigma=sigma),
+        finder=bp.DAOStarFinder(fwhm=sigma * FWHM_PER_SIGMA, nsigma=5.0),
+        bkg_estimator=bp.MMMBackground(),
+        n_jobs=arguments.jobs,
+        progress_bar=not arguments.quiet,
+        seed=arguments.seed,
+    )
+    result = _measure(photometry, scene.image, folder, arguments, error=scene.error)
+    from .report import describe_comparison
+
+    # The comparison is what the demo is for: --quiet leaves it.
+    print(describe_comparison(result, scene.truth, radius=0.5 * sigma * FWHM_PER_SIGMA))
+
+
+def write_simulation(arguments: Namespace) -> None:
+    """Write a simulated field to a FITS file."""
+    path = Path(arguments.out).expanduser()
+    _check_output(path, overwrite=arguments.overwrite, kind="file")
+    sigma = arguments.sigma or (arguments.fwhm / FWHM_PER_SIGMA if arguments.fwhm else 2.0)
+    with _refuse_bad_use(ValueError):
+        scene = bp.simulate_scene(
+            tuple(arguments.size),
+            n_sources=arguments.sources,
+            sigma=sigma,
+            flux_range=tuple(arguments.flux),
+            background=arguments.background,
+            noise=arguments.noise,
+            gain=arguments.gain,
+            min_separation=arguments.min_separation,
+            seed=arguments.seed,
+        )
+    _write_scene(scene, path, sigma=sigma)
+    if not arguments.quiet:
+        print(f"written to {path}: {len(scene.truth)} stars, PSF sigma {sigma:g} pixels")
+
+
+def _write_scene(scene: Any, path: Path, *, sigma: float) -> None:
+    """Write image, error and truth, whole or not at all."""
+    from astropy.io import fits
+
+    primary = fits.PrimaryHDU(scene.image)
+    primary.header["PSFSIGMA"] = (sigma, "standard deviation of the Gaussian PSF, pixels")
+    columns = [
+        fits.Column(name, "K" if name == "id" else "D", array=scene.truth[name])
+        for name in ("id", "x_0", "y_0", "flux")
+    ]
+    extensions = [
+        primary,
+        fits.ImageHDU(scene.error, name="ERROR"),
+        fits.BinTableHDU.from_columns(columns, name="TRUTH"),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        fits.HDUList(extensions).writeto(partial, overwrite=True)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def warm_up(arguments: Namespace) -> None:
+    """Compile everything once."""
+    begin = time.perf_counter()
+    bp.warmup()
+    if not arguments.quiet:
+        print(f"compiled in {time.perf_counter() - begin:.1f} s")
