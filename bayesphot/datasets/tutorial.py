@@ -106,7 +106,7 @@ def make_noise_image(
     --------
     >>> from bayesphot import make_noise_image
     >>> make_noise_image((2, 2), "poisson", mean=6.0, random_state=1).tolist()
-    [[6.0, 5.0], [3.0, 6.0]]
+    [[2.0, 3.0], [7.0, 7.0]]
     """
     shape = read_shape(shape)
     random = read_random_state(random_state)

@@ -1,0 +1,33 @@
+"""Sky level and pixel noise of an image.
+
+Each sky estimator says how well it knows the level as well as the level itself: the fit uses that
+error as the width of the prior on the background.
+"""
+
+from .estimators import (
+    MADStdBackgroundRMS,
+    MeanBackground,
+    MedianBackground,
+    MMMBackground,
+    ModeEstimatorBackground,
+    SkyLevel,
+    StdBackgroundRMS,
+)
+from .sky import (
+    SkyMap,
+    estimate_noise,
+    estimate_sky,
+)
+
+__all__ = [
+    "MADStdBackgroundRMS",
+    "MMMBackground",
+    "MeanBackground",
+    "MedianBackground",
+    "ModeEstimatorBackground",
+    "SkyLevel",
+    "SkyMap",
+    "StdBackgroundRMS",
+    "estimate_noise",
+    "estimate_sky",
+]
