@@ -69,7 +69,7 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [  # noqa: RUF022 - in the order of the work, not of the alphabet
+__all__ = [
     "BasicPSFPhotometry",
     "IterativelySubtractedPSFPhotometry",
     "DAOPhotPSFPhotometry",

@@ -141,12 +141,13 @@ def _add_run(commands: Any) -> None:
         "--error", metavar="FILE|NUMBER", help="total 1-sigma error per pixel, image or number"
     )
     noise.add_argument(
-        "--gain", metavar="G|header", help="electrons per unit of the image, or keyword GAIN"
+        "--gain", metavar="G|header", help="electrons per unit of the image, or a keyword"
     )
     noise.add_argument(
         "--read-noise",
         metavar="R|header",
-        help="electrons, or keyword RDNOISE (default with --gain header; else 0)",
+        help="electrons, or a keyword (converted where its comment says ADU or DN); default: "
+        "RDNOISE with --gain header, else 0",
     )
 
     search = run.add_argument_group("search and groups")

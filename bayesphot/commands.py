@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,9 +16,13 @@ import bayesphot as bp
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from .readers import FitsImage
+
 __all__ = ["UsageError", "run_demo", "run_image", "warm_up", "write_simulation"]
 
 FWHM_PER_SIGMA = 2.354820045
+GAIN_KEYWORDS = ("GAIN", "EGAIN")
+READ_NOISE_KEYWORDS = ("RDNOISE", "READNOIS")
 
 
 class UsageError(Exception):
@@ -35,30 +40,28 @@ def _refuse_bad_use(*kinds: type[Exception]) -> Iterator[None]:
 
 def run_image(arguments: Namespace) -> None:
     """Photometry of one FITS image."""
-    path, extension = _split_extension(arguments.image)
-    if arguments.ext is not None:
-        extension = _read_extension(arguments.ext)
-    name = arguments.out or f"{Path(path).name.partition('.')[0]}_bayesphot"
+    from .readers import ReadError
+
+    name = arguments.out or _name_output(arguments.image)
     folder = Path(name).expanduser()
     _check_output(folder, overwrite=arguments.overwrite, kind="folder")
-    image, error, mask = _read_images(arguments, path, extension)
+    # ReadError is a ValueError.
+    with _refuse_bad_use(ReadError):
+        image, error, mask = _read_images(arguments)
+        noise = _choose_noise(arguments, image.header)
+    data = image.to_nddata()
     with _refuse_bad_use(ValueError, TypeError):
-        photometry = _configure_run(arguments, noise=_read_noise(arguments, path, extension))
-        _check_images(image, error, mask)
-    _measure(photometry, image, folder, arguments, error=error, mask=mask)
+        photometry = _configure_run(arguments, noise=noise)
+        _check_images(data, error, mask)
+    _measure(photometry, data, folder, arguments, error=error, mask=mask)
 
 
-def _split_extension(text: str) -> tuple[str, str | int | None]:
-    """Return ("a.fits", "ERR") of "a.fits[ERR]", (.., 2) of "..[2]", (text, None) without."""
-    if text.endswith("]") and "[" in text and not Path(text).exists():
-        path, _, extension = text[:-1].rpartition("[")
-        return path, _read_extension(extension)
-    return text, None
-
-
-def _read_extension(text: str) -> str | int:
-    """Return a number as int, a name as it is."""
-    return int(text) if text.isdecimal() else text
+def _name_output(image: str) -> str:
+    """Return "m92_bayesphot" for "path/m92.fits.gz[SCI]"."""
+    name = Path(image).name.partition("[")[0]
+    for suffix in (".gz", ".fits", ".fit", ".fts"):
+        name = name.removesuffix(suffix)
+    return f"{name}_bayesphot"
 
 
 def _check_output(path: Path, *, overwrite: bool, kind: str) -> None:
@@ -77,23 +80,18 @@ def _check_output(path: Path, *, overwrite: bool, kind: str) -> None:
         raise UsageError(f"--out cannot be written: no permission for {ancestor}")
 
 
-def _read_images(
-    arguments: Namespace, path: str, extension: str | int | None
-) -> tuple[Any, Any, Any]:
+def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
     """Return image, error (array, number or None) and mask (bool array or None)."""
-    from .readers import ReadError, read_fits_image, read_fits_plane
+    from .readers import read_fits_image, read_fits_mask, read_fits_plane
 
+    image = read_fits_image(arguments.image, ext=arguments.ext)
     error: Any = None
-    mask: Any = None
-    with _refuse_bad_use(ReadError):
-        image = read_fits_image(path, extension)
-        if arguments.error is not None:
-            try:
-                error = float(arguments.error)
-            except ValueError:
-                error = read_fits_plane(*_split_extension(arguments.error))
-        if arguments.mask is not None:
-            mask = read_fits_plane(*_split_extension(arguments.mask)) != 0
+    if arguments.error is not None:
+        try:
+            error = float(arguments.error)
+        except ValueError:
+            error = read_fits_plane(arguments.error)
+    mask = None if arguments.mask is None else read_fits_mask(arguments.mask)
     return image, error, mask
 
 
@@ -108,7 +106,7 @@ def _check_images(image: Any, error: Any, mask: Any) -> None:
         prepare_image(image, error=error, mask=mask)
 
 
-def _read_noise(arguments: Namespace, path: str, extension: str | int | None) -> Any:
+def _choose_noise(arguments: Namespace, header: Any) -> Any:
     """Return the CCD's noise if a gain is given, else None."""
     if arguments.gain is None:
         if arguments.read_noise is not None:
@@ -116,27 +114,33 @@ def _read_noise(arguments: Namespace, path: str, extension: str | int | None) ->
         return None
     if arguments.error is not None:
         raise UsageError("--gain and --error both say what the noise is: give one of them")
-    gain = _read_setting("--gain", arguments.gain, path, extension, "GAIN")
-    default = "header" if arguments.gain == "header" else "0"
-    text = arguments.read_noise or default
-    return bp.CCDNoise(gain, _read_setting("--read-noise", text, path, extension, "RDNOISE"))
+    gain, _ = _read_setting("--gain", arguments.gain, header, GAIN_KEYWORDS)
+    if arguments.read_noise is None and arguments.gain != "header":
+        read_noise, keyword = 0.0, None
+    else:
+        text = arguments.read_noise or "header"
+        read_noise, keyword = _read_setting("--read-noise", text, header, READ_NOISE_KEYWORDS)
+    if keyword is not None and re.search(r"\b(adu|dn)\b", header.comments[keyword], re.IGNORECASE):
+        read_noise *= gain
+    with _refuse_bad_use(ValueError):
+        return bp.CCDNoise(gain=gain, read_noise=read_noise)
 
 
 def _read_setting(
-    option: str, text: str, path: str, extension: str | int | None, keyword: str
-) -> float:
-    """Return the number in the text, or in the header if the text says so."""
-    if text != "header":
-        try:
-            return float(text)
-        except ValueError:
-            raise UsageError(
-                f"argument {option}: must be a number or 'header', found {text!r}"
-            ) from None
+    option: str, text: str, header: Any, names: tuple[str, ...]
+) -> tuple[float, str | None]:
+    """Return the number that the text is or names, and the keyword it came from, if any."""
     from .readers import ReadError, header_value
 
-    with _refuse_bad_use(ReadError):
-        return float(header_value(path, keyword, extension))
+    from_header = text == "header"
+    try:
+        value = header_value(header, names, None if from_header else text)
+    except ReadError as problem:
+        raise UsageError(f"argument {option}: {problem}") from problem
+    if value is None:
+        raise UsageError(f"argument {option}: the header has no {' or '.join(names)}")
+    keywords = names if from_header else (text,)
+    return value, next((keyword for keyword in keywords if keyword in header), None)
 
 
 def _configure_run(arguments: Namespace, *, noise: Any) -> Any:

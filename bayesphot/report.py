@@ -65,7 +65,7 @@ def describe_result(result: PhotometryResult) -> str:
         f"(largest: {_count(int(sizes.max()), 'source')}); "
         f"{unmeasured} not measured, {np.count_nonzero(flags)} flagged"
     ]
-    counts = {flag.name: int(np.count_nonzero(flags & flag)) for flag in Flag}
+    counts = {str(flag.name): int(np.count_nonzero(flags & flag)) for flag in Flag}
     lines += _list_counts("flags", counts)
     engines, times = np.unique(result["engine"].astype(str), return_counts=True)
     lines += _list_counts("engines", dict(zip(engines.tolist(), times.tolist(), strict=True)))
@@ -208,7 +208,9 @@ def _describe_calibration(
     result: PhotometryResult, truth: Any, match: TruthMatch, *, title: str, chosen: np.ndarray
 ) -> list[str]:
     """Return two lines: coverage and pull of the chosen matches, with their expected scatter."""
-    inside, pulls, number = [], [], 0
+    inside: list[float] = []
+    pulls: list[float] = []
+    number = 0
     for name, true_name in _PARAMETERS.items():
         true = _read_column(truth, true_name)[match.star[chosen]]
         median, error, low, high = (
@@ -216,11 +218,11 @@ def _describe_calibration(
             for kind in ("median", "err", "lo", "hi")
         )
         sampled = np.isfinite(median) & (error > 0)
-        number = np.count_nonzero(sampled)
+        number = int(np.count_nonzero(sampled))
         if number < 2:
             return [f"{title:24}{number:6d}   too few sampled stars"]
-        inside.append(np.mean((low <= true)[sampled] & (true <= high)[sampled]))
-        pulls.append(np.std(((median - true)[sampled] / error[sampled]), ddof=1))
+        inside.append(float(np.mean((low <= true)[sampled] & (true <= high)[sampled])))
+        pulls.append(float(np.std((median - true)[sampled] / error[sampled], ddof=1)))
     claimed = result.ci_prob
     scatter = np.sqrt(claimed * (1 - claimed) / number)
     return [
