@@ -160,6 +160,7 @@ def _choose_window(
 def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -> None:
     """Mark the sources, with their position error where it is known and can be seen."""
     from matplotlib.collections import EllipseCollection
+    from matplotlib.patheffects import withStroke
 
     size = max(part.stop - part.start for part in window)
     known = np.all(np.isfinite(ellipses.covariance), axis=(1, 2))
@@ -173,8 +174,8 @@ def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -
         panel.scatter(*places, marker="+", color=colour, linewidth=thin, s=30)
     if np.any(drawn):
         # One star alone can have a large ellipse, a crowd has to stay apart.
-        visible = np.clip(0.15 / np.sqrt(np.count_nonzero(drawn)), 0.002, 0.03)
-        factor = _choose_factor(np.median(semiaxes[drawn, 1]) / size / visible)
+        share = np.clip(0.2 / np.sqrt(np.count_nonzero(drawn)), 0.003, 0.045)
+        factor = _choose_factor(share * size / np.quantile(semiaxes[drawn, 1], 0.9))
         angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))
         for panel, colour in panels:
             collection = EllipseCollection(
@@ -189,6 +190,7 @@ def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -
                 linewidths=thin,
             )
             panel.add_collection(collection, autolim=False)
+            panel.scatter(ellipses.x[drawn], ellipses.y[drawn], color=colour, s=1.2 * thin)
         enlarged = "" if factor == 1 else f", drawn {factor} times larger"
         figure.suptitle(f"ellipses: 1-sigma position errors{enlarged}", fontsize=10)
     for number, name in enumerate([] if names is None else names):
@@ -196,14 +198,15 @@ def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -
             axes[0].annotate(
                 str(name),
                 (ellipses.x[number], ellipses.y[number]),
-                (6, 6),
+                (7, 7),
                 textcoords="offset points",
                 color=WHITE,
                 fontsize=9,
+                path_effects=[withStroke(linewidth=1.5, foreground=BLACK)],
             )
 
 
-def _choose_factor(share: float) -> int:
-    """Return the smallest of 1, 2, 5, 10, ... that brings a share to at least 1."""
-    steps = (step * 10**exponent for exponent in range(9) for step in (1, 2, 5))
-    return next((step for step in steps if share * step >= 1.0), 10**9)
+def _choose_factor(limit: float) -> int:
+    """Return the largest of 1, 2, 5, 10, ... that is not above a limit."""
+    steps = [step * 10**exponent for exponent in range(9) for step in (1, 2, 5)]
+    return max((step for step in steps if step <= limit), default=1)
