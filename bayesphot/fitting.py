@@ -1,0 +1,83 @@
+"""Least squares of groups: the compiled Levenberg-Marquardt, or any astropy fitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.kernels import batches
+from bayesphot.patch import GroupData
+
+__all__ = ["GroupFit", "fit_groups", "score_shape"]
+
+MAX_ITERATIONS = 60
+#: Largest last step, in units of the formal errors.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class GroupFit:
+    """Optimum of each group of a batch.
+
+    Parameters
+    ----------
+    source : (S, 4) array
+        x, y, flux, ln(shape) of the members.
+    sky : (G, E) array
+        Sky columns, less the reference sky.
+    group : (G, 5) array
+        Status, iterations, chi-squared (and room for the shape's score and information).
+    covariance_start, covariance : arrays
+        Joint covariances of (linear, nonlinear) parameters, flat.
+    conditional : (S,) array
+        Flux variance with the group mates' positions and fluxes held fixed.
+    """
+
+    source: np.ndarray
+    sky: np.ndarray
+    group: np.ndarray
+    covariance_start: np.ndarray
+    covariance: np.ndarray
+    conditional: np.ndarray
+
+    def covariance_of(self, g: int) -> np.ndarray:
+        """Return the joint covariance of group g, (linear, nonlinear) order."""
+        block = self.covariance[self.covariance_start[g] : self.covariance_start[g + 1]]
+        size = int(round(np.sqrt(block.size)))
+        return block.reshape(size, size)
+
+
+def joint_sizes(data: GroupData) -> np.ndarray:
+    """Return the number of free parameters of each group."""
+    batch = data.batch
+    n_source = np.diff(batch.source_start)
+    return n_source * batch.flux_free + batch.sky_prior.shape[1] + np.diff(batch.free_start)
+
+
+def fit_groups(data: GroupData) -> GroupFit:
+    """Fit every group of a batch by Levenberg-Marquardt with linear parameters eliminated."""
+    batch = data.batch
+    n_source = batch.state.shape[0]
+    n_group = batch.rows.shape[0]
+    start = np.concatenate([[0], np.cumsum(joint_sizes(data) ** 2)])
+    fit = GroupFit(
+        source=np.empty((n_source, 4)),
+        sky=np.zeros((n_group, batch.sky_prior.shape[1])),
+        group=np.zeros((n_group, batches.N_FIT)),
+        covariance_start=start,
+        covariance=np.empty(int(start[-1])),
+        conditional=np.empty(n_source),
+    )
+    batches.fit_batch(
+        batch, MAX_ITERATIONS, TOLERANCE, fit.source, fit.group, fit.covariance_start,
+        fit.covariance, fit.conditional, fit.sky,
+    )
+    return fit
+
+
+def score_shape(data: GroupData, fit: GroupFit) -> tuple[np.ndarray, np.ndarray]:
+    """Return each group's score and marginal information of a common ln(shape) at its fit."""
+    numbers = np.zeros((data.batch.rows.shape[0], batches.N_FIT))
+    batches.score_shapes(data.batch, fit.source, fit.sky, numbers)
+    return numbers[:, batches.FIT_SHAPE_SCORE], numbers[:, batches.FIT_SHAPE_INFORMATION]

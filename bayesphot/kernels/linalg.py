@@ -1,0 +1,74 @@
+"""Dense Cholesky algebra on small matrices; only lower triangles are read."""
+
+import math
+
+import numpy as np
+
+from .cache import compiled
+
+
+@compiled
+def factor_cholesky_into(matrix, n, factor):
+    """Factor A = L L^T; return False where A is not positive definite to rounding."""
+    for i in range(n):
+        for j in range(i + 1):
+            s = matrix[i, j]
+            for k in range(j):
+                s -= factor[i, k] * factor[j, k]
+            if i == j:
+                # A pivot lost to cancellation is noise: 1e-13 is about 500 rounding errors.
+                if not s > 1e-13 * matrix[i, i]:
+                    return False
+                factor[i, i] = math.sqrt(s)
+            else:
+                factor[i, j] = s / factor[j, j]
+    return True
+
+
+@compiled
+def solve_lower_into(factor, n, b, x):
+    """Solve L x = b."""
+    for i in range(n):
+        s = b[i]
+        for k in range(i):
+            s -= factor[i, k] * x[k]
+        x[i] = s / factor[i, i]
+
+
+@compiled
+def solve_upper_into(factor, n, b, x):
+    """Solve L^T x = b; with b ~ N(0, 1) the result has covariance (L L^T)^-1."""
+    for i in range(n - 1, -1, -1):
+        s = b[i]
+        for k in range(i + 1, n):
+            s -= factor[k, i] * x[k]
+        x[i] = s / factor[i, i]
+
+
+@compiled
+def solve_cholesky_into(factor, n, b, x):
+    """Solve L L^T x = b."""
+    solve_lower_into(factor, n, b, x)
+    solve_upper_into(factor, n, x, x)
+
+
+@compiled
+def invert_cholesky_into(factor, n, inverse):
+    """Fill the full symmetric inverse of L L^T."""
+    column = np.empty(n)
+    for c in range(n):
+        for i in range(n):
+            column[i] = 0.0
+        column[c] = 1.0
+        solve_cholesky_into(factor, n, column, column)
+        for i in range(n):
+            inverse[i, c] = column[i]
+
+
+@compiled
+def log_determinant(factor, n):
+    """Return log |L|, half the log determinant of L L^T."""
+    s = 0.0
+    for i in range(n):
+        s += math.log(factor[i, i])
+    return s

@@ -1,0 +1,90 @@
+"""Cutting patches out of an image and rendering sources into one."""
+
+import math
+
+import numpy as np
+
+from .cache import compiled
+from .gaussian import profile_into
+
+#: Half-width in sigma out to which a Gaussian is rendered: its table ends there.
+REACH = 8.0
+
+
+@compiled
+def render_into(image, x, y, flux, log_shape):
+    """Add sources to an image, each out to 8 sigma."""
+    n_row, n_col = image.shape
+    widest = 0.0
+    for k in range(x.size):
+        widest = max(widest, math.exp(log_shape[k]))
+    room = 2 * int(math.ceil(REACH * widest)) + 3
+    across = np.empty(room)
+    down = np.empty(room)
+    for k in range(x.size):
+        sigma = math.exp(log_shape[k])
+        half = int(math.ceil(REACH * sigma))
+        iy = int(math.floor(y[k] + 0.5))
+        ix = int(math.floor(x[k] + 0.5))
+        r0 = max(0, iy - half)
+        r1 = min(n_row, iy + half + 1)
+        c0 = max(0, ix - half)
+        c1 = min(n_col, ix + half + 1)
+        if r1 <= r0 or c1 <= c0:
+            continue
+        profile_into(x[k], sigma, c0, c1 - c0, across)
+        profile_into(y[k], sigma, r0, r1 - r0, down)
+        view = image[r0:r1, c0:c1]
+        for j in range(view.shape[0]):
+            t = flux[k] * down[j]
+            for i in range(view.shape[1]):
+                view[j, i] += t * across[i]
+
+
+@compiled
+def cut_patches_into(
+    image, weight, model, box, box_start, source_start, own, pixel_start, rows,
+    data, weights, neighbours, n_pixel, n_box_pixel,
+):
+    """Fill the flat pixel arrays of a batch of patches.
+
+    ``box`` (B, 4) holds the fit boxes (first row, end row, first column, end column), those of
+    group g from ``box_start[g]``; each good pixel of their union enters once. ``own`` (S, 4) is
+    x, y, flux, ln shape of the group's sources as they stand in ``model``, whose other sources
+    are the neighbours. ``n_box_pixel`` (B) counts the good pixels of each box.
+    """
+    for g in range(rows.shape[0]):
+        n_row = rows[g, 0]
+        n_col = rows[g, 1]
+        first_row = rows[g, 2]
+        first_col = rows[g, 3]
+        p = pixel_start[g]
+        size = n_row * n_col
+        d = data[p : p + size].reshape((n_row, n_col))
+        w = weights[p : p + size].reshape((n_row, n_col))
+        m = neighbours[p : p + size].reshape((n_row, n_col))
+        for j in range(n_row):
+            for i in range(n_col):
+                d[j, i] = image[first_row + j, first_col + i]
+                m[j, i] = model[first_row + j, first_col + i]
+                w[j, i] = 0.0
+        a = source_start[g]
+        b = source_start[g + 1]
+        for k in range(a, b):
+            own[k, 0] -= first_col
+            own[k, 1] -= first_row
+            own[k, 2] = -own[k, 2]
+        render_into(m, own[a:b, 0], own[a:b, 1], own[a:b, 2], own[a:b, 3])
+        count = 0
+        for k in range(box_start[g], box_start[g + 1]):
+            good = 0
+            for j in range(box[k, 0], box[k, 1]):
+                for i in range(box[k, 2], box[k, 3]):
+                    v = weight[j, i]
+                    if v > 0.0:
+                        good += 1
+                        if w[j - first_row, i - first_col] == 0.0:
+                            w[j - first_row, i - first_col] = v
+                            count += 1
+            n_box_pixel[k] = good
+        n_pixel[g] = count

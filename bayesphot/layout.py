@@ -1,0 +1,109 @@
+"""Where each parameter of a group sits: the one place that knows.
+
+A group's nonlinear parameters are ``x, y`` of each source and ``ln(shape)``; its linear ones the
+fluxes, keyed by (source, image), and the sky's columns, each with a normal prior. Kernels know a
+free nonlinear parameter by its code: 2k for x of source k, 2k + 1 for y, 2n + k for the shape of
+source k, 3n for one shape shared by all n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+__all__ = ["Layout", "get_layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and places of the parameters of a group of ``n_source`` sources.
+
+    Parameters
+    ----------
+    n_source : int
+        Number of sources.
+    free_x, free_y, free_flux : bool
+        Which of the sources' own parameters are free.
+    shape : {"fixed", "shared", "own"}
+        The PSF's shape: known, one for the group, or one for each source.
+    n_sky : int
+        Columns of the sky: 0 (known), 1 (a level) or 3 (a plane).
+    n_image : int
+        Images whose fluxes are separate linear parameters.
+    """
+
+    n_source: int
+    free_x: bool = True
+    free_y: bool = True
+    free_flux: bool = True
+    shape: str = "fixed"
+    n_sky: int = 1
+    n_image: int = 1
+
+    @cached_property
+    def nonlinear(self) -> tuple[tuple, ...]:
+        """Keys of the free nonlinear parameters: ("x", k), ("y", k), ("shape", k or None)."""
+        keys: list[tuple] = []
+        for k in range(self.n_source):
+            if self.free_x:
+                keys.append(("x", k))
+            if self.free_y:
+                keys.append(("y", k))
+        if self.shape == "shared":
+            keys.append(("shape", None))
+        elif self.shape == "own":
+            keys.extend(("shape", k) for k in range(self.n_source))
+        return tuple(keys)
+
+    @cached_property
+    def linear(self) -> tuple[tuple, ...]:
+        """Keys of the free linear parameters: ("flux", k, image), then ("sky", column, image)."""
+        images = range(self.n_image)
+        fluxes = [("flux", k, m) for m in images for k in range(self.n_source)]
+        sky = [("sky", e, m) for m in images for e in range(self.n_sky)]
+        return tuple((fluxes if self.free_flux else []) + sky)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Kernel codes of the free nonlinear parameters, int64."""
+        n = self.n_source
+        code = {"x": lambda k: 2 * k, "y": lambda k: 2 * k + 1}
+        code["shape"] = lambda k: 3 * n if k is None else 2 * n + k
+        return np.array([code[name](k) for name, k in self.nonlinear], dtype=np.int64)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Readable names in the order of the joint vector: linear first, then nonlinear."""
+        names = [f"{key[0]}[{key[1]}]" for key in self.linear]
+        for name, k in self.nonlinear:
+            names.append(name if k is None else f"{name}[{k}]")
+        return tuple(names)
+
+    @property
+    def n_nonlinear(self) -> int:
+        """Number of free nonlinear parameters."""
+        return len(self.nonlinear)
+
+    @property
+    def n_linear(self) -> int:
+        """Number of free linear parameters."""
+        return len(self.linear)
+
+    @property
+    def size(self) -> int:
+        """Number of free parameters."""
+        return self.n_linear + self.n_nonlinear
+
+    def index(self, key: tuple) -> int:
+        """Return the place of a key in the joint vector (linear, nonlinear)."""
+        if key in self.linear:
+            return self.linear.index(key)
+        return self.n_linear + self.nonlinear.index(key)
+
+
+@lru_cache(maxsize=1024)
+def get_layout(n_source, free_x, free_y, free_flux, shape, n_sky) -> Layout:
+    """Return the layout of a group, the same object for the same arguments."""
+    return Layout(n_source, free_x, free_y, free_flux, shape, n_sky)

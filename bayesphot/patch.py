@@ -1,0 +1,238 @@
+"""The good pixels of groups, each once, as the kernels take them.
+
+A patch is the bounding cut-out of the union of its members' fit boxes, with weight 0 outside the
+union and on bad pixels. Data are unsubtracted but for the reference sky; the model of sources
+outside the group lies beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.kernels.patches import REACH, cut_patches_into
+from bayesphot.kernels.structs import Batch
+from bayesphot.settings import ModelSettings
+
+__all__ = ["GroupData", "Pixels", "SourceState", "cut_batch", "make_boxes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The image as the fits see it.
+
+    Parameters
+    ----------
+    data : (ny, nx) array
+        Data less the reference sky, 0 on bad pixels.
+    weight : (ny, nx) array
+        One over the variance, 0 on bad pixels.
+    sky : (ny, nx) array
+        The reference sky that was subtracted.
+    sky_error : float
+        Standard error of its level, inf where it is not known.
+    """
+
+    data: np.ndarray
+    weight: np.ndarray
+    sky: np.ndarray
+    sky_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class SourceState:
+    """Every measurable source of a scene, in canonical order: one row a source.
+
+    Parameters
+    ----------
+    value : (n, 4) array
+        Current x, y, flux, ln(shape): the start, or the optimum of the last fit.
+    prior : (n, 10) array
+        Priors, columns as in `bayesphot.kernels.structs`; the first two are ``center``.
+    """
+
+    value: np.ndarray
+    prior: np.ndarray
+
+    @property
+    def center(self) -> np.ndarray:
+        """Centres of the position priors, (n, 2)."""
+        return self.prior[:, :2]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupData:
+    """A batch for the kernels, and what its patches hold.
+
+    ``member`` lists the sources, group after group; ``n_pixel`` counts each group's good
+    pixels, ``n_box_pixel`` those of each box. ``batches`` is the tuple of one batch per image.
+    """
+
+    batches: tuple[Batch, ...]
+    member: np.ndarray
+    n_pixel: np.ndarray
+    n_box_pixel: np.ndarray
+
+    @property
+    def batch(self) -> Batch:
+        """The batch of the first image."""
+        return self.batches[0]
+
+
+def make_boxes(x, y, fit_shape: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Return fit boxes clipped to the image: (n, 4) first row, end row, first and end column."""
+    rows, cols = fit_shape
+    row = np.floor(np.asarray(y) + 0.5).astype(np.int64)
+    col = np.floor(np.asarray(x) + 0.5).astype(np.int64)
+    box = np.empty((row.size, 4), dtype=np.int64)
+    box[:, 0] = np.clip(row - rows // 2, 0, shape[0])
+    box[:, 1] = np.clip(row + rows // 2 + 1, 0, shape[0])
+    box[:, 2] = np.clip(col - cols // 2, 0, shape[1])
+    box[:, 3] = np.clip(col + cols // 2 + 1, 0, shape[1])
+    return box
+
+
+def cut_batch(
+    pixels: Pixels,
+    model: np.ndarray,
+    sources: SourceState,
+    member: np.ndarray,
+    source_start: np.ndarray,
+    settings: ModelSettings,
+    *,
+    sampling: bool = False,
+    in_model: np.ndarray | None = None,
+    box: np.ndarray | None = None,
+    box_start: np.ndarray | None = None,
+) -> GroupData:
+    """Cut the patches of groups.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        The image.
+    model : (ny, nx) array
+        Model of all sources in the scene.
+    sources : SourceState
+        All sources.
+    member, source_start : int arrays
+        Members of each group: ``member[source_start[g]:source_start[g + 1]]``.
+    settings : ModelSettings
+        The run's model.
+    sampling : bool
+        Whether the layout is that of the sampling.
+    in_model : (n, 4) array, optional
+        The members' x, y, flux, ln(shape) as they stand in ``model``; default: ``value``.
+    box, box_start : arrays, optional
+        Fit boxes of each group; default: one around each member's prior centre.
+    """
+    if box is None:
+        center = sources.center[member]
+        box = make_boxes(center[:, 0], center[:, 1], settings.fit_shape, pixels.data.shape)
+        box_start = source_start
+    rows, pixel_start = _bound_boxes(box, box_start)
+    n_group = rows.shape[0]
+    total = int(pixel_start[-1])
+    data = np.empty(total)
+    weight = np.empty(total)
+    neighbours = np.empty(total)
+    n_pixel = np.zeros(n_group, dtype=np.int64)
+    n_box_pixel = np.zeros(box.shape[0], dtype=np.int64)
+    value = sources.value[member]
+    own = value.copy() if in_model is None else in_model[member]
+    cut_patches_into(
+        pixels.data, pixels.weight, model, box, box_start, source_start, own, pixel_start,
+        rows, data, weight, neighbours, n_pixel, n_box_pixel,
+    )
+    free, free_start = _free_codes(source_start, settings, sampling)
+    noise = _noise_in_patches(weight, pixel_start)
+    batch = Batch(
+        psf_kind=settings.psf_kind,
+        flux_free=int(settings.free_flux),
+        source_start=source_start,
+        pixel_start=pixel_start,
+        free_start=free_start,
+        rows=rows,
+        data=data,
+        weight=weight,
+        neighbours=neighbours,
+        window=_make_windows(sources, member, value, source_start, rows, noise, settings),
+        free=free,
+        state=value,
+        prior=sources.prior[member],
+        sky_prior=_sky_priors(pixels, rows, settings),
+    )
+    return GroupData((batch,), member, n_pixel, n_box_pixel)
+
+
+def _bound_boxes(box: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (G, 4) rows, columns, first row and column of the patches, and pixel offsets."""
+    first_row = np.minimum.reduceat(box[:, 0], start[:-1])
+    end_row = np.maximum.reduceat(box[:, 1], start[:-1])
+    first_col = np.minimum.reduceat(box[:, 2], start[:-1])
+    end_col = np.maximum.reduceat(box[:, 3], start[:-1])
+    rows = np.stack(
+        [end_row - first_row, end_col - first_col, first_row, first_col], axis=1
+    )
+    pixel_start = np.concatenate([[0], np.cumsum(rows[:, 0] * rows[:, 1])])
+    return rows, pixel_start
+
+
+def _noise_in_patches(weight: np.ndarray, pixel_start: np.ndarray) -> np.ndarray:
+    """Return the smallest 1-sigma noise in each patch."""
+    largest = np.maximum.reduceat(weight, pixel_start[:-1])
+    return 1.0 / np.sqrt(np.maximum(largest, 1e-300))
+
+
+def _make_windows(sources, member, value, source_start, rows, noise, settings) -> np.ndarray:
+    """Return each source's window in its patch: its box, or further where its wings count.
+
+    A Gaussian falls under a tenth of the noise at r = s sqrt(2 ln(10 f / (2 pi s^2 noise))).
+    Windows are placed on the prior's centre, so that the density is continuous.
+    """
+    group = np.repeat(np.arange(rows.shape[0]), np.diff(source_start))
+    sigma = np.exp(value[:, 3])
+    peak = np.abs(value[:, 2]) / (2.0 * np.pi * sigma**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = sigma * np.sqrt(2.0 * np.log(np.maximum(10.0 * peak / noise[group], 1.0)))
+    # An unknown or vanishing flux says nothing: out to the end of the profile.
+    known = np.isfinite(reach) & (value[:, 2] > 0.0)
+    reach = np.where(known, np.minimum(1.2 * reach + 1.0, REACH * sigma), REACH * sigma)
+    reach = np.minimum(np.ceil(reach), 1e6).astype(np.int64)
+    center = sources.center[member]
+    row = np.floor(center[:, 1] + 0.5).astype(np.int64) - rows[group, 2]
+    col = np.floor(center[:, 0] + 0.5).astype(np.int64) - rows[group, 3]
+    half_row = np.maximum(reach, settings.fit_shape[0] // 2 + 3)
+    half_col = np.maximum(reach, settings.fit_shape[1] // 2 + 3)
+    window = np.empty((member.size, 4), dtype=np.int64)
+    window[:, 0] = np.clip(row - half_row, 0, rows[group, 0])
+    window[:, 1] = np.clip(row + half_row + 1, 0, rows[group, 0])
+    window[:, 2] = np.clip(col - half_col, 0, rows[group, 1])
+    window[:, 3] = np.clip(col + half_col + 1, 0, rows[group, 1])
+    return window
+
+
+def _free_codes(source_start, settings: ModelSettings, sampling: bool):
+    """Return the codes of all groups' free nonlinear parameters, and where each group begins."""
+    sizes = np.diff(source_start)
+    codes = [settings.layout(int(n), sampling=sampling).codes for n in sizes]
+    start = np.concatenate([[0], np.cumsum([c.size for c in codes])]).astype(np.int64)
+    free = np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
+    return free.astype(np.int64), start
+
+
+def _sky_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:
+    """Return (G, E, 2) means, less the reference sky, and precisions of the sky's columns."""
+    prior = np.zeros((rows.shape[0], settings.n_sky, 2))
+    given = settings.priors.background
+    if settings.background == "none":
+        return prior
+    if given is not None:
+        middle_row = rows[:, 2] + rows[:, 0] // 2
+        middle_col = rows[:, 3] + rows[:, 1] // 2
+        prior[:, 0, 0] = given.mean - pixels.sky[middle_row, middle_col]
+        prior[:, 0, 1] = 1.0 / given.sd**2
+    elif settings.background == "prior" and np.isfinite(pixels.sky_error):
+        prior[:, 0, 1] = 1.0 / max(pixels.sky_error, 1e-150) ** 2
+    return prior

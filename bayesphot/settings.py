@@ -1,0 +1,66 @@
+"""What the stages need to know of a run: plain numbers, checked by the configuration classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayesphot.layout import Layout, get_layout
+from bayesphot.priors import PriorSet
+
+__all__ = ["ModelSettings"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The model of every group of a run.
+
+    Parameters
+    ----------
+    psf_kind : int
+        Kind number of the PSF in the kernels.
+    shape_names : tuple of str
+        Names of the PSF's shape parameters.
+    shape_start : float
+        Start of the shape, pixels.
+    fwhm : float
+        Full width at half maximum at the start, pixels.
+    free_x, free_y, free_flux : bool
+        Which parameters of a source are free.
+    shape : {"fixed", "group", "image", "source"}
+        Who shares a free shape.
+    fit_shape : tuple of int
+        Rows and columns of a source's fit box, odd.
+    background : {"none", "prior", "flat", "plane"}
+        How the sky enters a group.
+    priors : PriorSet
+        Priors other than the defaults.
+    """
+
+    psf_kind: int
+    shape_names: tuple[str, ...]
+    shape_start: float
+    fwhm: float
+    free_x: bool = True
+    free_y: bool = True
+    free_flux: bool = True
+    shape: str = "fixed"
+    fit_shape: tuple[int, int] = (11, 11)
+    background: str = "prior"
+    priors: PriorSet = PriorSet()
+
+    @property
+    def n_sky(self) -> int:
+        """Columns of the sky in each group."""
+        return {"none": 0, "prior": 1, "flat": 1, "plane": 3}[self.background]
+
+    def layout(self, n_source: int, *, sampling: bool) -> Layout:
+        """Return the layout of a group; a shape of the image is free in the sampling only.
+
+        The least squares alternates between the groups at a common shape and the shape itself.
+        """
+        shape = {"fixed": "fixed", "group": "shared", "source": "own", "image": "fixed"}[self.shape]
+        if self.shape == "image" and sampling:
+            shape = "shared"
+        return get_layout(
+            n_source, self.free_x, self.free_y, self.free_flux, shape, self.n_sky
+        )
