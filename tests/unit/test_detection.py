@@ -404,11 +404,20 @@ def test_minsep_fwhm_keeps_the_highest_of_close_peaks():
     assert len(IRAFStarFinder(**settings, minsep_fwhm=2.0).find(image)) == 1
 
 
-def test_star_between_two_pixels_is_one_star_unless_all_ties_are_asked_for():
-    image = make_image([(20.5, 20.0, 80.0)], shape=(41, 42))
-    image = np.round(image, 3)  # both halves equal to the last bit
-    assert len(DAOStarFinder(threshold=10.0, fwhm=4.0).find(image)) == 1
-    assert len(DAOStarFinder(threshold=10.0, fwhm=4.0, min_separation=0).find(image)) >= 1
+def test_star_between_two_pixels_is_one_star():
+    # Two equal pixels, and one alone: the convolved image has a tie between the two.
+    image = np.zeros((41, 42))
+    image[20, 20:22] = image[20, 30] = 80.0
+    wide = {"sharphi": 99.0, "roundlo": -99.0, "roundhi": 99.0}
+    assert len(DAOStarFinder(threshold=10.0, fwhm=4.0, **wide).find(image)) == 2
+
+
+def test_only_a_zero_separation_keeps_all_ties():
+    kept = [
+        DAOStarFinder(threshold=1.0, fwhm=3.0, min_separation=separation).keeps_ties
+        for separation in (None, 0, 2.0)
+    ]
+    assert kept == [False, True, False]
 
 
 def test_plateau_is_one_peak_at_its_centre():
