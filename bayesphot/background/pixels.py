@@ -30,7 +30,8 @@ def read_floats(values, name) -> np.ndarray:
     """Return the values as float64, or say what they are instead."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be real numbers, found {values!r}")
+        found = f"dtype {array.dtype}" if array.ndim else repr(values)
+        raise TypeError(f"{name} must be real numbers, found {found}")
     return array.astype(np.float64)
 
 

@@ -190,8 +190,10 @@ def _read_level(answer, bad: np.ndarray, unit, estimator) -> float | np.ndarray:
     """Return the level an estimator answered as a float or a finite float64 array."""
     name = f"the sky level from {estimator!r}"
     answer = _strip_unit(answer, unit, name)
-    undefined = np.ma.getmaskarray(answer) if isinstance(answer, np.ma.MaskedArray) else False
-    level = np.where(undefined, np.nan, read_floats(np.ma.getdata(answer), name))
+    undefined: np.ndarray | bool = False
+    if isinstance(answer, np.ma.MaskedArray):
+        answer, undefined = answer.data, np.ma.getmaskarray(answer)
+    level = np.where(undefined, np.nan, read_floats(answer, name))
     if level.ndim == 0:
         if not np.isfinite(level):
             raise ValueError(f"{name} must be finite, found {float(level)}")

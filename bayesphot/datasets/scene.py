@@ -249,6 +249,8 @@ def _add_noise(mean, scatter, gain, read_noise, random) -> tuple[np.ndarray, np.
 def _read_sources(sources) -> tuple[np.ndarray, ...]:
     """Return (id, x, y, flux) of the sources of a table."""
     x, y, flux = (read_column(sources, name) for name in ("x_0", "y_0", "flux"))
+    if getattr(sources["flux"], "unit", None) is not None:
+        raise ValueError(f"flux must not have a unit, found {sources['flux'].unit}")
     if not x.size == y.size == flux.size:
         raise ValueError("x_0, y_0 and flux must be equally long")
     if "id" not in column_names(sources):
