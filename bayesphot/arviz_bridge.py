@@ -68,8 +68,8 @@ def build_posterior(
                 dims = ("chain", "draw", dimension, "image")[: array.ndim]
                 attrs = {"units": units[name]} if units and name in units else {}
                 variables[name] = (dims, array, attrs)
-    attrs = {"inference_library": "bayesphot", "sampled": int(draws is not None)}
-    return xarray.Dataset(variables, coords, attrs)
+    settings = {"inference_library": "bayesphot", "sampled": int(draws is not None)}
+    return xarray.Dataset(variables, coords, settings)
 
 
 def build_tree(

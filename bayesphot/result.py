@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,6 +76,8 @@ class PhotometryResult:
     image: np.ndarray
     noise_image: np.ndarray | None = None
     meta: dict = field(default_factory=dict)
+    _lock: threading.Lock = field(init=False)
+    _posterior: xarray.Dataset | None = field(init=False)
 
     def __post_init__(self) -> None:
         for name in IMAGE_NAMES:
@@ -111,7 +113,7 @@ class PhotometryResult:
 
     def __getstate__(self) -> dict:
         # A lock cannot be pickled, and the labelled posterior would double the draws.
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.init}
 
     def __setstate__(self, state: dict) -> None:
         for name, value in state.items():
@@ -268,7 +270,9 @@ class PhotometryResult:
         """
         table, tree, images, meta = storage.read_folder(folder)
         try:
-            parts = {name: images.get(name.removesuffix("_image")) for name in IMAGE_NAMES}
+            parts: dict[str, Any] = {
+                name: images.get(name.removesuffix("_image")) for name in IMAGE_NAMES
+            }
             return cls(table, arviz_bridge.read_draws(tree), meta=meta, **parts)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"files in {folder} do not make one result: {error}") from error

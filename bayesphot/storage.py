@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -190,19 +190,21 @@ def _write_catalog(path: Path, table: QTable) -> None:
 
 
 def _describe_columns(table: QTable) -> dict[str, dict]:
-    """Return width and maskedness of the columns where ECSV does not give them back.
+    """Return width, maskedness and masked rows of the columns where ECSV does not keep them.
 
-    Read back, an empty string is masked, a string column is as wide as its longest value, and a
+    Read back, an empty text is masked, a column of texts is as wide as its longest value, and a
     masked column without masked values is a plain one.
     """
-    types = {}
+    types: dict[str, dict] = {}
     for name in table.colnames:
         column = table[name]
         masked = hasattr(column, "mask")
         kind = getattr(column, "dtype", None)
-        is_text = kind is not None and kind.kind in "SU"
-        if is_text or masked:
-            types[name] = {"dtype": kind.str if is_text else None, "masked": masked}
+        if kind is not None and kind.kind in "SU":
+            rows = np.flatnonzero(column.mask).tolist() if masked else []
+            types[name] = {"dtype": kind.str, "masked": masked, "masked_rows": rows}
+        elif masked:
+            types[name] = {"masked": True}
     return types
 
 
@@ -217,7 +219,9 @@ def _read_catalog(path: Path) -> QTable:
     return table
 
 
-def _restore_column(column, *, dtype: str | None, masked: bool):
+def _restore_column(
+    column, *, masked: bool, dtype: str | None = None, masked_rows: Sequence[int] = ()
+):
     """Undo what ECSV does to texts and to masked columns."""
     from astropy.table import Column, MaskedColumn
     from astropy.units import Quantity
@@ -227,10 +231,12 @@ def _restore_column(column, *, dtype: str | None, masked: bool):
         return Masked(column) if masked and not hasattr(column, "mask") else column
     if not isinstance(column, Column):
         return column
-    kind = column.dtype if dtype is None else dtype
-    if masked:
-        return MaskedColumn(column, dtype=kind)
-    return Column(column.filled("") if isinstance(column, MaskedColumn) else column, dtype=kind)
+    if dtype is None:
+        return MaskedColumn(column)
+    texts = Column(column.filled("") if hasattr(column, "mask") else column, dtype=dtype)
+    if not masked:
+        return texts
+    return MaskedColumn(texts, mask=np.isin(np.arange(len(texts)), masked_rows))
 
 
 def _write_posterior(path: Path, content: StoredResult) -> None:

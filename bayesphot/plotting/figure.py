@@ -46,7 +46,7 @@ def save_figure(figure: Figure, path) -> Figure:
 
 def find_rows(result: PhotometryResult, ids: int | Iterable[int]) -> np.ndarray:
     """Return the rows of sources, each once, in the order asked for."""
-    wanted = [ids] if np.ndim(ids) == 0 else list(ids)
+    wanted = list(ids) if isinstance(ids, Iterable) else [ids]
     if not wanted:
         raise ValueError("ids must name at least one source, found none")
     rows = [find_row(result["id"], one) for one in wanted]

@@ -138,7 +138,7 @@ def _measure_ellipses(result: PhotometryResult, rows: np.ndarray) -> _Ellipses:
         if f"{name}_fit" in result.colnames:
             fitted = np.asarray(result[f"{name}_fit"], dtype=np.float64)[rows]
             centre[axis] = np.where(np.isfinite(centre[axis]), centre[axis], fitted)
-    return _Ellipses(*centre, covariance)
+    return _Ellipses(centre[0], centre[1], covariance)
 
 
 def _choose_window(
@@ -154,7 +154,7 @@ def _choose_window(
         margin = max(10.0, 0.3 * np.ptp(inside))
         start = max(0, int(inside.min() - margin))
         window.append(slice(start, min(size, int(np.ceil(inside.max() + margin)) + 1)))
-    return tuple(window)
+    return window[0], window[1]
 
 
 def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -> None:
