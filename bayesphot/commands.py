@@ -50,7 +50,7 @@ def run_image(arguments: Namespace) -> None:
         image, error, mask = _read_images(arguments)
         noise = _choose_noise(arguments, image.header)
     data = image.to_nddata()
-    with _refuse_bad_use(ValueError, TypeError):
+    with _refuse_bad_use(ValueError):
         photometry = _configure_run(arguments, noise=noise)
         _check_images(data, error, mask)
     _measure(photometry, data, folder, arguments, error=error, mask=mask)

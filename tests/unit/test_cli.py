@@ -1,0 +1,393 @@
+"""The command line: what it asks of the package, what it refuses, what it prints and leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+
+import bayesphot as bp
+from bayesphot.cli import main
+
+FILES = {"catalog.ecsv", "posterior.nc", "images.fits", "photometry.png"}
+
+
+class FakePhotometry:
+    """Stands in for the photometry: remembers what it was given, returns one known star."""
+
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
+        FakePhotometry.last = self
+
+    def __call__(self, image, error=None, mask=None, positions=None) -> bp.PhotometryResult:
+        self.image, self.error, self.mask = image, error, mask
+        table = QTable({"id": [1], "group_id": [1], "group_size": [1], "flags": [0]})
+        table["engine"] = ["independence"]
+        for name in ("x", "y", "flux"):
+            for kind, value in (("fit", 9.0), ("median", 9.0), ("lo", 8.9), ("hi", 9.1)):
+                table[f"{name}_{kind}"] = [value]
+            table[f"{name}_err"] = [0.1]
+        for name in ("r_hat", "ess_bulk", "ess_tail"):
+            table[name] = [1.0]
+        data = np.array(getattr(image, "data", image), dtype=float)
+        blank = np.zeros(data.shape)
+        return bp.PhotometryResult(table, None, blank, data, blank, data, blank + 1.0)
+
+
+class FakeSampler:
+    """Stands in for a sampler."""
+
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
+
+
+@pytest.fixture
+def photometry(monkeypatch: pytest.MonkeyPatch) -> type[FakePhotometry]:
+    """Replace photometry, samplers and drawing (0.3 s a picture), which have tests of their own."""
+    FakePhotometry.last = None
+    monkeypatch.setattr(bp.PhotometryResult, "plot", lambda self, path: Path(path).touch())
+    monkeypatch.setitem(vars(bp), "IterativelySubtractedPSFPhotometry", FakePhotometry)
+    monkeypatch.setitem(vars(bp), "Sampler", FakeSampler)
+    monkeypatch.setitem(vars(bp), "EmceeSampler", type("FakeEmcee", (FakeSampler,), {}))
+    return FakePhotometry
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write an image with error, quality and header; return its name in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    primary = fits.PrimaryHDU(np.arange(400.0, dtype=">f4").reshape(20, 20))
+    primary.header["GAIN"] = (9.0, "e/ADU")
+    primary.header["RDNOISE"] = (1.5, "ADU")
+    primary.header["RON"] = (12.0, "electrons")
+    quality = np.zeros((20, 20), dtype=np.int16)
+    quality[3, 4] = 8
+    extensions = [
+        primary,
+        fits.ImageHDU(np.full((20, 20), 2.0), name="ERR"),
+        fits.ImageHDU(quality, name="DQ"),
+        fits.ImageHDU(np.ones((5, 5)), name="SMALL"),
+        fits.ImageHDU(np.full((20, 20), -1.0), name="NEGATIVE"),
+    ]
+    fits.HDUList(extensions).writeto("image.fits")
+    return "image.fits"
+
+
+def expect_refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run what has to be refused, and return the one line on stderr."""
+    try:
+        code = main(arguments)
+    except SystemExit as problem:
+        code = problem.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.startswith("bayesphot: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_run_writes_all_files_and_says_so(
+    image: str, photometry: type[FakePhotometry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", image, "--fwhm", "3"]) == 0
+    assert {path.name for path in Path("image_bayesphot").iterdir()} == FILES
+    said = capsys.readouterr()
+    assert "1 source in 1 group" in said.out
+    assert "time " in said.out
+    assert "written to image_bayesphot: catalog.ecsv, images.fits" in said.out
+    assert said.err == ""
+
+
+def test_quiet_run_says_nothing(
+    image: str, photometry: type[FakePhotometry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", image, "--fwhm", "3", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert photometry.last.settings["progress_bar"] is False
+
+
+def test_run_with_defaults_is_a_find_group_sample_run(
+    image: str, photometry: type[FakePhotometry]
+) -> None:
+    assert main(["run", image, "--sigma", "1.5"]) == 0
+    settings = photometry.last.settings
+    fwhm = 1.5 * 2.3548200
+    assert settings["psf_model"].sigma.value == 1.5
+    assert settings["psf_model"].sigma.fixed
+    assert settings["fitshape"] == (11, 11)
+    assert settings["finder"].nsigma == 5.0
+    assert settings["finder"].fwhm == pytest.approx(fwhm)
+    assert settings["group_maker"].crit_separation == pytest.approx(1.5 * fwhm)
+    assert settings["bkg_estimator"] == bp.MMMBackground()
+    assert settings["fit_background"] == "prior"
+    assert settings["sampler"].settings == {"draws": 500, "chains": 4}
+    assert settings["noise"] is None
+    assert (settings["niters"], settings["max_group_size"], settings["seed"]) == (3, 20, None)
+    assert photometry.last.error is None
+    assert photometry.last.mask is None
+    assert photometry.last.image.data[1, 2] == 22.0
+
+
+def test_run_hands_every_option_on(image: str, photometry: type[FakePhotometry]) -> None:
+    options = (
+        "--fwhm 6 --fit-sigma --shape image --error 2.5 --mask image.fits[DQ] --threshold 40 "
+        "--niters none --fitshape 9 --crit-separation 7 --max-group-size 5 --background plane "
+        "--sampler emcee --draws 100 --chains 6 --zero-point 25 --seed 3 --jobs 1 --out new/deep"
+    )
+    assert main(["run", image, *options.split()]) == 0
+    settings = photometry.last.settings
+    assert settings["psf_model"].sigma.value == pytest.approx(6 / 2.3548200)
+    assert not settings["psf_model"].sigma.fixed
+    assert settings["shape"] == "image"
+    assert settings["finder"].threshold == 40.0
+    assert settings["finder"].nsigma is None
+    assert settings["niters"] is None
+    assert settings["fitshape"] == (9, 9)
+    assert settings["group_maker"].crit_separation == 7.0
+    assert settings["max_group_size"] == 5
+    assert settings["fit_background"] == "plane"
+    assert type(settings["sampler"]).__name__ == "FakeEmcee"
+    assert settings["sampler"].settings == {"draws": 100, "chains": 6}
+    assert (settings["zero_point"], settings["seed"], settings["n_jobs"]) == (25.0, 3, 1)
+    assert photometry.last.error == 2.5
+    assert np.argwhere(photometry.last.mask).tolist() == [[3, 4]]
+    assert {path.name for path in Path("new/deep").iterdir()} == FILES
+
+
+def test_run_reads_errors_from_an_extension_and_can_do_without_sampling_and_sky(
+    image: str, photometry: type[FakePhotometry]
+) -> None:
+    arguments = ["--fwhm", "3", "--error", "image.fits[ERR]", "--sampler", "none"]
+    assert main(["run", image, *arguments, "--background", "none"]) == 0
+    assert np.all(photometry.last.error == 2.0)
+    assert photometry.last.settings["sampler"] is False
+    assert photometry.last.settings["bkg_estimator"] is None
+    assert photometry.last.settings["fit_background"] is False
+
+
+@pytest.mark.parametrize("spelling", [["image.fits[ERR]"], ["image.fits", "--ext", "ERR"]])
+def test_run_takes_the_extension_that_is_named(
+    image: str, photometry: type[FakePhotometry], spelling: list[str]
+) -> None:
+    assert main(["run", *spelling, "--fwhm", "3"]) == 0
+    assert np.all(photometry.last.image.data == 2.0)
+    assert Path("image_bayesphot").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "gain", "read_noise"),
+    [
+        ("--gain 4", 4.0, 0.0),
+        ("--gain 4 --read-noise 6", 4.0, 6.0),
+        ("--gain header", 9.0, 13.5),  # 1.5 ADU, says the comment, times the gain
+        ("--gain header --read-noise 6", 9.0, 6.0),
+        ("--gain 4 --read-noise header", 4.0, 6.0),
+        ("--gain gain --read-noise RON", 9.0, 12.0),
+    ],
+)
+def test_gain_and_read_noise_come_from_numbers_or_the_header(
+    image: str, photometry: type[FakePhotometry], options: str, gain: float, read_noise: float
+) -> None:
+    assert main(["run", image, "--fwhm", "3", *options.split()]) == 0
+    assert photometry.last.settings["noise"] == bp.CCDNoise(gain=gain, read_noise=read_noise)
+
+
+def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotometry]) -> None:
+    assert main(["run", image, "--fwhm", "8"]) == 0
+    assert photometry.last.settings["fitshape"] == (21, 21)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("", "COMMAND"),
+        ("measure", "measure"),
+        ("run", "IMAGE"),
+        ("run image.fits", "--sigma --fwhm"),
+        ("run image.fits --fwhm 3 --sigma 2", "not allowed with"),
+        ("run image.fits --fwhm -3", "must be positive, found -3"),
+        ("run image.fits --fwhm three", "must be a number, found 'three'"),
+        ("run image.fits --fwhm nan", "must be a number, found 'nan'"),
+        ("run image.fits --fwhm 3 --fitshape 10", "must be odd, found 10"),
+        ("run image.fits --fwhm 3 --niters 0", "must be an integer above 0, found '0'"),
+        ("run image.fits --fwhm 3 --seed -1", "--seed"),
+        ("run image.fits --fwhm 3 --background curved", "curved"),
+        ("run image.fits --fwhm 3 --crit-separation -1", "must not be negative, found -1"),
+        ("run image.fits --fwhm 3 --read-noise 4", "needs --gain"),
+        ("run image.fits --fwhm 3 --gain 4 --error 2", "give one of them"),
+        ("run image.fits --fwhm 3 --gain EGAIN2", "argument --gain: 'EGAIN2'"),
+        ("run image.fits --fwhm 3 --gain -2", "gain must be positive"),
+        ("run image.fits[ERR] --fwhm 3 --out image.fits", "--out must be a folder, found a file"),
+        ("run image.fits --fwhm 3 --out image.fits/deep", "--out lies below a file"),
+        ("run missing.fits --fwhm 3", "missing.fits"),
+        ("run text.fits --fwhm 3", "text.fits"),
+        ("run image.fits --fwhm 3 --ext SCI", "SCI"),
+        ("run image.fits --fwhm 3 --error missing.fits", "missing.fits"),
+        ("run image.fits --fwhm 3 --error image.fits[WHAT]", "WHAT"),
+        ("run image.fits --fwhm 3 --error image.fits[SMALL]", "error must have the shape"),
+        ("run image.fits --fwhm 3 --mask image.fits[SMALL]", "mask must have the shape"),
+        ("run image.fits --fwhm 3 --error image.fits[NEGATIVE]", "error must be positive"),
+        ("run image.fits --fwhm 3 --error -2", "error must be positive"),
+        ("simulate --sources 5", "--out"),
+        ("simulate --out a.fits --flux 100 50", "flux_range"),
+        ("simulate --out a.fits --size 20 0", "must be an integer above 0"),
+        ("demo --seed x", "--seed"),
+    ],
+)
+def test_bad_use_is_one_line_and_leaves_nothing(
+    image: str,
+    photometry: type[FakePhotometry],
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    said: str,
+) -> None:
+    Path("text.fits").write_text("this is no FITS file\n" * 200)
+    before = sorted(Path().rglob("*"))
+    assert said in expect_refusal(capsys, *arguments.split())
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_no_header_keyword_for_the_gain_is_said(
+    image: str, photometry: type[FakePhotometry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fits.writeto("plain.fits", np.ones((9, 9)))
+    said = expect_refusal(capsys, "run", "plain.fits", "--fwhm", "3", "--gain", "header")
+    assert "argument --gain: the header has no GAIN or EGAIN" in said
+
+
+@pytest.mark.parametrize("command", ["run image.fits --fwhm 3", "demo"])
+def test_a_folder_that_exists_is_refused_before_the_run(
+    image: str,
+    photometry: type[FakePhotometry],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    Path("out").mkdir()
+    assert "output folder exists: out" in expect_refusal(capsys, *command.split(), "--out", "out")
+    assert photometry.last is None
+    assert main([*command.split(), "--out", "out", "--overwrite", "--quiet"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == FILES
+
+
+def test_a_run_that_dies_leaves_no_folder(
+    image: str, photometry: type[FakePhotometry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: FakePhotometry, *arguments: object, **planes: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(FakePhotometry, "__call__", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["run", image, "--fwhm", "3"])
+    assert not Path("image_bayesphot").exists()
+
+
+def test_an_interrupt_is_one_line_and_code_130(
+    image: str,
+    photometry: type[FakePhotometry],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(self: FakePhotometry, *arguments: object, **planes: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakePhotometry, "__call__", interrupt)
+    assert main(["run", image, "--fwhm", "3"]) == 130
+    assert capsys.readouterr().err == "bayesphot: interrupted\n"
+
+
+def test_a_warning_is_one_line(
+    image: str,
+    photometry: type[FakePhotometry],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import warnings
+
+    plain = FakePhotometry.__call__
+
+    def warn(self: FakePhotometry, *arguments: object, **planes: object) -> bp.PhotometryResult:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("3 pixels\nmasked", UserWarning, stacklevel=2)
+        return plain(self, *arguments, **planes)
+
+    monkeypatch.setattr(FakePhotometry, "__call__", warn)
+    assert main(["run", image, "--fwhm", "3"]) == 0
+    assert capsys.readouterr().err == "bayesphot: warning: 3 pixels masked\n"
+
+
+def test_the_demo_compares_with_the_truth(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    photometry: type[FakePhotometry],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--seed", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "simulated 150 stars" in said
+    assert "150 true stars: " in said
+    assert photometry.last.settings["seed"] == 2
+    assert photometry.last.error.shape == photometry.last.image.shape
+    assert {path.name for path in Path("bayesphot_demo").iterdir()} == FILES
+
+
+def test_simulate_writes_image_error_and_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = "--size 30 40 --sources 7 --flux 50 90 --fwhm 3 --noise 2 --seed 1"
+    assert main(["simulate", "--out", "new/field.fits", *options.split()]) == 0
+    assert "7 stars" in capsys.readouterr().out
+    scene = bp.simulate_scene(
+        (30, 40), n_sources=7, flux_range=(50, 90), sigma=3 / 2.354820045, noise=2.0,
+        background=20.0, seed=1,
+    )  # fmt: skip
+    with fits.open("new/field.fits", memmap=False) as extensions:
+        np.testing.assert_array_equal(extensions[0].data, scene.image)
+        np.testing.assert_array_equal(extensions["ERROR"].data, scene.error)
+        for name in ("id", "x_0", "y_0", "flux"):
+            np.testing.assert_array_equal(extensions["TRUTH"].data[name], scene.truth[name])
+    assert [path.name for path in Path("new").iterdir()] == ["field.fits"]
+    assert "output file exists" in expect_refusal(capsys, "simulate", "--out", "new/field.fits")
+
+
+def test_what_simulate_writes_run_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photometry: type[FakePhotometry]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", "--out", "field.fits", "--size", "30", "30", "--quiet"]) == 0
+    assert main(["run", "field.fits", "--sigma", "2", "--error", "field.fits[ERROR]"]) == 0
+    assert photometry.last.image.data.shape == photometry.last.error.shape == (30, 30)
+
+
+def test_warmup_compiles_and_says_how_long_it_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+    monkeypatch.setitem(vars(bp), "warmup", lambda: calls.append("warm"))
+    assert main(["warmup"]) == 0
+    assert calls == ["warm"]
+    assert capsys.readouterr().out.startswith("compiled in ")
+
+
+def test_help_and_version_answer_in_a_fresh_interpreter() -> None:
+    # The contract is 0.3 s; 2 s leaves room for a machine under load and catches any import of
+    # numpy and astropy there, of which test_imports.py looks at the modules themselves.
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "bayesphot", "--help"], capture_output=True, text=True, check=True
+    )
+    assert time.perf_counter() - begin < 2.0
+    assert all(command in done.stdout for command in ("run", "demo", "simulate", "warmup"))
+    done = subprocess.run(
+        [sys.executable, "-m", "bayesphot", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"bayesphot {bp.__version__}"
