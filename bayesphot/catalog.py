@@ -241,13 +241,14 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
             return None
         return read_floats(positions, name, units=wanted_unit, n_rows=n_sources)
 
+    groups = read_integers(positions, names, key="group_id", n_rows=n_sources)
     catalog = build_catalog(
         x,
         y,
         flux=_forget_infinite(read(FLUX_SPELLINGS, _flux_units(unit))),
         sigma=_check_sigma(read(SIGMA_SPELLINGS, _PIXELS)),
         id=_read_ids(positions, names, n_sources),
-        group_id=read_integers(positions, names, key="group_id", n_rows=n_sources)[0],
+        group_id=groups and groups[0],
         extra={
             name: read((name.lower(),), _flux_units(unit) if name.startswith("flux_") else None)
             for name in names.values()
@@ -342,9 +343,10 @@ def _check_sigma(sigma: np.ndarray | None) -> np.ndarray | None:
 
 def _read_ids(positions, names, n_rows: int) -> np.ndarray | None:
     """Unique ids; rows without one get the next numbers after the largest."""
-    ids, missing = read_integers(positions, names, key="id", n_rows=n_rows)
-    if ids is None:
+    column = read_integers(positions, names, key="id", n_rows=n_rows)
+    if column is None:
         return None
+    ids, missing = column
     values, counts = np.unique(ids[~missing], return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"id must be unique, found {values[counts > 1][0]} more than once")

@@ -99,10 +99,10 @@ def _convert_unit(unit, wanted, name: str) -> float:
 
 def read_integers(
     positions, names: dict[str, str], *, key: str, n_rows: int
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Integer column and where it is missing (-1 there); (None, None) if there is no column."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Integer column and where it is missing (-1 there); None if there is no such column."""
     if key not in names:
-        return None, None
+        return None
     name = names[key]
     values, missing, _ = _split_column(positions, name, n_rows)
     if values.dtype.kind == "f":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,9 +105,9 @@ def prepare_image(image, error=None, mask=None) -> Image:
         raise ValueError(f"image must be 2-D and not empty, found shape {data.shape}")
     carried_unit = carried.pop("unit")
     unit = parts.unit if carried_unit is None else carried_unit
-    excluded = _read_mask(carried.pop("mask") if mask is None else mask, data.shape)
+    carried_mask, uncertainty = carried.pop("mask"), carried.pop("uncertainty")
+    excluded = _read_mask(carried_mask if mask is None else mask, data.shape)
     excluded |= _read_mask(parts.mask, data.shape)
-    uncertainty = carried.pop("uncertainty")
     if error is None:
         sigma, sigma_mask = _read_error(uncertainty, "image.uncertainty", unit, data.shape)
     else:
@@ -224,7 +224,7 @@ def _invert_variance(values: np.ndarray) -> np.ndarray:
 
 #: How each kind of astropy uncertainty becomes a standard deviation, and the power of its unit.
 #: The sign survives, so that a negative variance is reported as what it is.
-_TO_STD = {
+_TO_STD: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "std": (np.array, 1),
     "var": (lambda values: np.sign(values) * np.sqrt(np.abs(values)), 0.5),
     "ivar": (_invert_variance, -0.5),
@@ -250,11 +250,9 @@ def _exclude_unusable(data, sigma, excluded) -> np.ndarray:
         negative = (sigma < 0) & ~excluded
         if negative.any():
             y, x = np.argwhere(negative)[0]
-            raise ValueError(
-                f"error must be positive, found {sigma[y, x]} at (y, x) = ({y}, {x})"
-            )
+            raise ValueError(f"error must be positive, found {sigma[y, x]} at (y, x) = ({y}, {x})")
         no_error = ~(np.isfinite(sigma) & (sigma > 0)) & ~excluded
-    count = np.count_nonzero(no_data | no_error)
+    count = int(np.count_nonzero(no_data | no_error))
     if count:
         reasons = [
             f"{np.count_nonzero(bad)} with {what}"
@@ -265,7 +263,7 @@ def _exclude_unusable(data, sigma, excluded) -> np.ndarray:
             if bad.any()
         ]
         warnings.warn(
-            f"masked {count} pixel{'s' * (count > 1)}: {', '.join(reasons)}",
+            f"masked {count} pixel{'' if count == 1 else 's'}: {', '.join(reasons)}",
             AstropyUserWarning,
             stacklevel=3,
         )

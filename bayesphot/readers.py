@@ -87,10 +87,11 @@ def read_fits_image(path, *, ext: int | str | None = None) -> FitsImage:
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from astropy.io import fits
     >>> from bayesphot.readers import read_fits_image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fits.writeto(f"{folder}/a.fits", [[1.0, 2.0]])
+    ...     fits.writeto(f"{folder}/a.fits", np.array([[1.0, 2.0]]))
     ...     read_fits_image(f"{folder}/a.fits").data.shape
     (1, 2)
     """
@@ -116,10 +117,11 @@ def read_fits_plane(path, ext: int | str | None = None) -> np.ndarray:
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from astropy.io import fits
     >>> from bayesphot.readers import read_fits_plane
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fits.ImageHDU([[3, 4]], name="ERR").writeto(f"{folder}/a.fits")
+    ...     fits.ImageHDU(np.array([[3, 4]]), name="ERR").writeto(f"{folder}/a.fits")
     ...     read_fits_plane(f"{folder}/a.fits[ERR]")
     array([[3, 4]])
     """
@@ -135,10 +137,11 @@ def read_fits_mask(path, ext: int | str | None = None) -> np.ndarray:
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from astropy.io import fits
     >>> from bayesphot.readers import read_fits_mask
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fits.writeto(f"{folder}/a.fits", [[0, 4]])
+    ...     fits.writeto(f"{folder}/a.fits", np.array([[0, 4]]))
     ...     read_fits_mask(f"{folder}/a.fits")
     array([[False,  True]])
     """

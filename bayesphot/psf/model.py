@@ -74,9 +74,9 @@ def describe_psf(model) -> PSFConfig:
     {'flux': False, 'x_0': False, 'y_0': False, 'sigma': True}
     """
     name = type(model).__name__
-    width, scale = _GAUSSIANS.get(name, (None, None))
+    width, scale = _GAUSSIANS.get(name, ("", 1.0))
     expected = ("flux", "x_0", "y_0", width)
-    if width is None or tuple(getattr(model, "param_names", ())) != expected:
+    if tuple(getattr(model, "param_names", ())) != expected:
         raise TypeError(f"psf_model must be one of {', '.join(_GAUSSIANS)}, found {name}")
     for parameter in expected:
         if model.tied[parameter]:
