@@ -243,7 +243,7 @@ def run_demo(arguments: Namespace) -> None:
     folder = Path(arguments.out).expanduser()
     _check_output(folder, overwrite=arguments.overwrite, kind="folder")
     sigma = 2.0
-    # 0.13 stars per FWHM squared: every second star is blended with another.
+    # 0.13 stars per FWHM squared: two of three are fitted together with a neighbour.
     scene = bp.simulate_scene(
         (160, 160), n_sources=150, sigma=sigma, background=20.0, noise=5.0, border=6.0,
         seed=arguments.seed,

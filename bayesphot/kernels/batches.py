@@ -112,13 +112,13 @@ def _score_shape(batch, g, group, work, source_fit, sky_fit):
         work.state[k, 1] = source_fit[a + k, 1] - batch.rows[g, 2]
         work.state[k, LOG_SHAPE] = source_fit[a + k, 3]
     free = np.empty(group.free.size + 1, np.int64)
-    m = 0
+    m = np.int64(0)
     for i in range(group.free.size):
         if group.free[i] < 2 * n:
             free[m] = group.free[i]
             m += 1
     free[m] = 3 * n
-    shaped = replace_free(group, free[: m + 1], 1)
+    shaped = replace_free(group, free[: m + 1], np.int64(1))
     size = n_sky + (n if group.flux_free == 1 else 0) + m + 1
     fisher = np.zeros((size, size))
     score = np.zeros(size)
@@ -127,7 +127,7 @@ def _score_shape(batch, g, group, work, source_fit, sky_fit):
     products = np.empty(n_all)
     columns = allocate_columns(shaped.window)
     fill_columns(shaped.window, work.state, columns)
-    fill_gram(shaped.planes, shaped.window, shaped.sky, columns, 4, gram, products)
+    fill_gram(shaped.planes, shaped.window, shaped.sky, columns, np.int64(N_COLUMN), gram, products)
     fill_fisher(shaped, work.state, flux, sky_fit[g], gram, products, fisher, score)
     last = size - 1
     # The prior of the shape is the image's, added once by the caller.
@@ -175,7 +175,7 @@ def sample_batch(
         count = 0
         if n_free > 0:
             count = fill_laplace(
-                group, work, theta, guess[first : first + n_free], 3, hessian
+                group, work, theta, guess[first : first + n_free], np.int64(3), hessian
             )
         if count < 0 or not factor_cholesky_into(hessian, n_free, factor):
             continue
@@ -188,7 +188,7 @@ def sample_batch(
         summary = np.empty((n_free + n_linear, N_SUMMARY))
         stream = np.empty(4, np.uint64)
         seed_stream_into(seeds[g], stream)
-        thin = 1
+        thin = np.int64(1)
         while True:
             weights = np.empty(total * thin)
             acceptance = sample_group(

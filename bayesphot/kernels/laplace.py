@@ -42,7 +42,7 @@ def log_density_gradient(theta, group, work, columns, gram, products, gradient):
     read_linear(group, work, flux, sky)
     inverse = np.empty((n_linear, n_linear))
     invert_cholesky_into(work.factor, n_linear, inverse)
-    n_used = 3
+    n_used = np.int64(3)
     for a in range(group.free.size):
         if group.free[a] >= 2 * n:
             n_used = 4
@@ -59,12 +59,12 @@ def log_density_gradient(theta, group, work, columns, gram, products, gradient):
             precision = group.prior[k, PRECISION_X + t % 2]
         elif t < 3 * n:
             k = t - 2 * n
-            s = _column_score(group, k, 3, flux, sky, gram, products, inverse, n_flux)
+            s = _column_score(group, k, np.int64(3), flux, sky, gram, products, inverse, n_flux)
             d = work.state[k, LOG_SHAPE] - group.prior[k, SHAPE_MEAN]
             precision = group.prior[k, SHAPE_PRECISION]
         else:
             for k in range(n):
-                s += _column_score(group, k, 3, flux, sky, gram, products, inverse, n_flux)
+                s += _column_score(group, k, np.int64(3), flux, sky, gram, products, inverse, n_flux)
             d = work.state[0, LOG_SHAPE] - group.prior[0, SHAPE_MEAN]
             precision = group.prior[0, SHAPE_PRECISION]
         gradient[a] = s - precision * d

@@ -84,7 +84,7 @@ def fit_group(group, work, max_iterations, tolerance, fisher, flux, sky, chi2):
     step = np.empty(size)
     theta = np.empty(n_free)
     trial = np.empty(n_free)
-    n_used = 3
+    n_used = np.int64(3)
     for a in range(n_free):
         if group.free[a] >= 2 * n:
             n_used = 4
@@ -120,7 +120,7 @@ def fit_group(group, work, max_iterations, tolerance, fisher, flux, sky, chi2):
                 damping = max(10.0 * damping, 1e-3)
                 continue
             solve_cholesky_into(factor, size, score, step)
-            clip_to_disc(group, theta, trial, step[n_linear:], 1.0)
+            clip_to_disc(group, theta, trial, step[n_linear:], np.float64(1.0))
             scatter_theta(trial, group.free, work.state)
             value, _ = solve_linear(group, work)
             value_prior = log_prior_or_zero(group, work)
@@ -229,7 +229,7 @@ def conditional_flux_variance(group, fisher, k):
     n_linear = n + n_sky
     keep = np.empty(n_linear + group.free.size, np.int64)
     keep[0] = k
-    m = 1
+    m = np.int64(1)
     for e in range(n_sky):
         keep[m] = n + e
         m += 1

@@ -6,37 +6,38 @@ import numpy as np
 
 from .cache import compiled
 from .gaussian import profile_into
+from .structs import FLUX, LOG_SHAPE, X, Y
 
 #: Half-width in sigma out to which a Gaussian is rendered: its table ends there.
 REACH = 8.0
 
 
 @compiled
-def render_into(image, x, y, flux, log_shape):
-    """Add sources to an image, each out to 8 sigma."""
+def render_into(image, state):
+    """Add sources (n, 4) x, y, flux, ln shape to an image, each out to 8 sigma."""
     n_row, n_col = image.shape
     widest = 0.0
-    for k in range(x.size):
-        widest = max(widest, math.exp(log_shape[k]))
+    for k in range(state.shape[0]):
+        widest = max(widest, math.exp(state[k, LOG_SHAPE]))
     room = 2 * int(math.ceil(REACH * widest)) + 3
     across = np.empty(room)
     down = np.empty(room)
-    for k in range(x.size):
-        sigma = math.exp(log_shape[k])
+    for k in range(state.shape[0]):
+        sigma = math.exp(state[k, LOG_SHAPE])
         half = int(math.ceil(REACH * sigma))
-        iy = int(math.floor(y[k] + 0.5))
-        ix = int(math.floor(x[k] + 0.5))
+        iy = int(math.floor(state[k, Y] + 0.5))
+        ix = int(math.floor(state[k, X] + 0.5))
         r0 = max(0, iy - half)
         r1 = min(n_row, iy + half + 1)
         c0 = max(0, ix - half)
         c1 = min(n_col, ix + half + 1)
         if r1 <= r0 or c1 <= c0:
             continue
-        profile_into(x[k], sigma, c0, c1 - c0, across)
-        profile_into(y[k], sigma, r0, r1 - r0, down)
+        profile_into(state[k, X], sigma, c0, c1 - c0, across)
+        profile_into(state[k, Y], sigma, r0, r1 - r0, down)
         view = image[r0:r1, c0:c1]
         for j in range(view.shape[0]):
-            t = flux[k] * down[j]
+            t = state[k, FLUX] * down[j]
             for i in range(view.shape[1]):
                 view[j, i] += t * across[i]
 
@@ -74,7 +75,7 @@ def cut_patches_into(
             own[k, 0] -= first_col
             own[k, 1] -= first_row
             own[k, 2] = -own[k, 2]
-        render_into(m, own[a:b, 0], own[a:b, 1], own[a:b, 2], own[a:b, 3])
+        render_into(m, own[a:b])
         count = 0
         for k in range(box_start[g], box_start[g + 1]):
             good = 0
