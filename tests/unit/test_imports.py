@@ -27,7 +27,7 @@ ROWS = (
     ("accept", "execute"),
     ("plotting",),
     ("result",),
-    ("source_posterior", "arviz_bridge", "storage"),
+    ("source_posterior", "arviz_bridge", "storage", "scene"),
     ("detection", "background", "grouping", "fitting", "sampling", "render"),
     ("target",),
     ("patch",),
