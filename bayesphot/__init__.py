@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     )
     from .datasets import make_gaussian_sources, make_noise_image, simulate_scene
     from .detection import DAOStarFinder, IRAFStarFinder
-    from .execute import warmup
     from .flags import Flag, decode_flags
     from .grouping import DAOGroup, DBSCANGroup
     from .noise import CCDNoise
     from .priors import Disc, LogNormal, Normal, Uniform
     from .psf import IntegratedGaussianPRF
     from .result import PhotometryResult
+    from .warm import warmup
 
 __version__ = "0.1.0.dev0"
 
@@ -59,13 +59,13 @@ _MODULES = {
     ),
     "datasets": ("make_gaussian_sources", "make_noise_image", "simulate_scene"),
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
-    "execute": ("warmup",),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
     "noise": ("CCDNoise",),
     "priors": ("Uniform", "Normal", "LogNormal", "Disc"),
     "psf": ("IntegratedGaussianPRF",),
     "result": ("PhotometryResult",),
+    "warm": ("warmup",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -70,8 +70,15 @@ def fit_groups(data: GroupData) -> GroupFit:
         conditional=np.empty(n_source),
     )
     batches.fit_batch(
-        batch, MAX_ITERATIONS, TOLERANCE, fit.source, fit.group, fit.covariance_start,
-        fit.covariance, fit.conditional, fit.sky,
+        batch,
+        MAX_ITERATIONS,
+        TOLERANCE,
+        fit.source,
+        fit.group,
+        fit.covariance_start,
+        fit.covariance,
+        fit.conditional,
+        fit.sky,
     )
     return fit
 

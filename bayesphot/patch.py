@@ -142,8 +142,20 @@ def cut_batch(
     value = sources.value[member]
     own = value.copy() if in_model is None else in_model[member]
     cut_patches_into(
-        pixels.data, pixels.weight, model, box, box_start, source_start, own, pixel_start,
-        rows, data, weight, neighbours, n_pixel, n_box_pixel,
+        pixels.data,
+        pixels.weight,
+        model,
+        box,
+        box_start,
+        source_start,
+        own,
+        pixel_start,
+        rows,
+        data,
+        weight,
+        neighbours,
+        n_pixel,
+        n_box_pixel,
     )
     free, free_start = _free_codes(source_start, settings, sampling)
     noise = _noise_in_patches(weight, pixel_start)
@@ -172,9 +184,7 @@ def _bound_boxes(box: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.nda
     end_row = np.maximum.reduceat(box[:, 1], start[:-1])
     first_col = np.minimum.reduceat(box[:, 2], start[:-1])
     end_col = np.maximum.reduceat(box[:, 3], start[:-1])
-    rows = np.stack(
-        [end_row - first_row, end_col - first_col, first_row, first_col], axis=1
-    )
+    rows = np.stack([end_row - first_row, end_col - first_col, first_row, first_col], axis=1)
     pixel_start = np.concatenate([[0], np.cumsum(rows[:, 0] * rows[:, 1])])
     return rows, pixel_start
 

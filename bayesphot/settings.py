@@ -61,6 +61,4 @@ class ModelSettings:
         shape = {"fixed": "fixed", "group": "shared", "source": "own", "image": "fixed"}[self.shape]
         if self.shape == "image" and sampling:
             shape = "shared"
-        return get_layout(
-            n_source, self.free_x, self.free_y, self.free_flux, shape, self.n_sky
-        )
+        return get_layout(n_source, self.free_x, self.free_y, self.free_flux, shape, self.n_sky)

@@ -1,0 +1,212 @@
+"""Sampling the final groups of a scene, each once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesphot.execute import Workers, run_batches, split_evenly
+from bayesphot.kernels import batches
+from bayesphot.kernels.structs import SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.patch import GroupData, SourceState, cut_batch
+from bayesphot.sampling import (
+    BatchDraws,
+    Budget,
+    EnsembleOptions,
+    derive_seeds,
+    pareto_limit,
+    sample_ensemble,
+    sample_independence,
+)
+from bayesphot.scene import Scene
+from bayesphot.settings import ModelSettings
+
+__all__ = ["SamplingPlan", "is_good", "sample_scene"]
+
+INDEPENDENCE = "independence"
+EXTENDED = "independence+"
+EMCEE = "emcee"
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """Which engines run, and what they must reach.
+
+    Parameters
+    ----------
+    budget : Budget
+        Chains and draws.
+    first : {"independence", "emcee"}
+        The engine every group starts with.
+    fallback : Budget or None
+        Budget of emcee for groups that the independence sampler cannot do; None: flag them.
+    ensemble : EnsembleOptions
+        How emcee runs.
+    """
+
+    budget: Budget
+    first: str = INDEPENDENCE
+    fallback: Budget | None = None
+    ensemble: EnsembleOptions = EnsembleOptions()
+
+
+def is_good(stats: np.ndarray, budget: Budget, *, gate_pareto: np.ndarray) -> np.ndarray:
+    """Return which groups passed every gate."""
+    thin = np.nan_to_num(stats[:, batches.THIN], nan=1.0)
+    limit = np.array([pareto_limit(budget.total * t) for t in thin])
+    k = stats[:, batches.PARETO_K]
+    return (
+        (stats[:, batches.WORST_R_HAT] <= budget.max_r_hat)
+        & (stats[:, batches.WORST_BULK] >= budget.min_ess)
+        & (stats[:, batches.WORST_TAIL] >= budget.min_ess)
+        & (~gate_pareto | np.isnan(k) | (k < limit))
+    )
+
+
+def sample_scene(
+    scene: Scene, settings: ModelSettings, plan: SamplingPlan, seed: int, workers: Workers
+) -> tuple[BatchDraws, np.ndarray]:
+    """Return the draws of all groups, members in the order of ``scene.grouped.member``.
+
+    Returns
+    -------
+    BatchDraws
+        Draws and summaries of all groups.
+    (G,) array of str
+        The engine each group's draws come from.
+    """
+    n_group = scene.grouped.n_group
+    size = np.diff(scene.grouped.start).astype(float)
+    n_part = max(n_group // 50 + 1, 8 * workers.n_jobs) if n_group > 1 else 1
+    parts = split_evenly(size**2 + 1.0, n_part)
+    jobs = [(_cut_scene(scene, settings), part, settings, plan, seed) for part in parts]
+    done = run_batches(
+        _sample_part,
+        jobs,
+        workers,
+        label="sampling",
+        unit="groups",
+        weights=[part.size for part in parts],
+    )
+    draws = _join([item for item, _ in done])
+    return draws, np.concatenate([engine for _, engine in done])
+
+
+def _cut_scene(scene: Scene, settings: ModelSettings) -> Scene:
+    """Return the scene with each group's cavity as its prior of a shape shared by the image."""
+    if settings.shape != "image" or scene.shape_cavity is None:
+        return scene
+    prior = scene.sources.prior.copy()
+    group = scene.grouped.group_of_member()
+    prior[scene.grouped.member, SHAPE_MEAN] = scene.shape_cavity[group, 0]
+    prior[scene.grouped.member, SHAPE_PRECISION] = scene.shape_cavity[group, 1]
+    return replace(scene, sources=SourceState(scene.sources.value, prior))
+
+
+def _sample_part(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):
+    """Sample one batch of groups; return its draws and engines."""
+    shape_free = settings.shape != "fixed"
+    data = _cut(scene, groups, settings)
+    seeds = derive_seeds(seed, data.batch.prior[:, :2], data.batch.source_start)
+    if plan.first == EMCEE:
+        draws = _run_emcee(scene, groups, data, plan.budget, seeds, settings, plan.ensemble)
+        return draws, np.full(groups.size, EMCEE, dtype=object)
+    guess = _guess_precisions(scene, groups, data, settings)
+    draws = sample_independence(data, plan.budget, seeds, guess, shape_free=shape_free)
+    extended = draws.stats[:, batches.THIN] > 1
+    engine = np.where(extended, EXTENDED, INDEPENDENCE).astype(object)
+    if plan.fallback is None:
+        return draws, engine
+    gate = np.ones(groups.size, dtype=bool)
+    failed = np.flatnonzero(~is_good(draws.stats, plan.budget, gate_pareto=gate))
+    for g in failed:
+        chosen = groups[g : g + 1]
+        part = _cut(scene, chosen, settings)
+        again = _run_emcee(
+            scene, chosen, part, plan.fallback, seeds[g : g + 1], settings, plan.ensemble
+        )
+        _replace_group(draws, again, data, g)
+        engine[g] = EMCEE
+    return draws, engine
+
+
+def _cut(scene: Scene, groups: np.ndarray, settings: ModelSettings) -> GroupData:
+    """Cut the patches of some groups for the sampling."""
+    member, start = scene.grouped.select(groups)
+    return cut_batch(
+        scene.pixels, scene.model, scene.sources, member, start, settings, sampling=True
+    )
+
+
+def _guess_precisions(scene, groups, data: GroupData, settings) -> np.ndarray:
+    """Return 1 / formal variance of the nonlinear parameters, as a scale for differences."""
+    guesses = []
+    for g, n in zip(groups, np.diff(data.batch.source_start), strict=True):
+        layout = settings.layout(int(n), sampling=False)
+        variance = np.diag(scene.fit.covariance_of(int(g)))[layout.n_linear :]
+        guess = 1.0 / np.where(variance > 0.0, variance, np.inf)
+        free = data.batch.free_start[len(guesses) + 1] - data.batch.free_start[len(guesses)]
+        if free > guess.size:
+            # The image's shape is free in the sampling only; its cavity is its scale.
+            member = scene.grouped.member[scene.grouped.start[g]]
+            guess = np.append(guess, scene.sources.prior[member, SHAPE_PRECISION])
+        guesses.append(guess)
+    return np.concatenate(guesses) if guesses else np.empty(0)
+
+
+def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDraws:
+    """Run emcee on a batch, its walkers spread by the least squares."""
+    covariances, linear = [], []
+    for i, g in enumerate(groups):
+        n = int(np.diff(data.batch.source_start)[i])
+        layout = settings.layout(n, sampling=False)
+        joint = scene.fit.covariance_of(int(g))
+        order = np.r_[layout.n_linear : layout.size, : layout.n_linear]
+        covariance = joint[np.ix_(order, order)]
+        n_free = int(np.diff(data.batch.free_start)[i])
+        if n_free > layout.n_nonlinear:
+            member = scene.grouped.member[scene.grouped.start[g]]
+            width = 1.0 / scene.sources.prior[member, SHAPE_PRECISION]
+            place = layout.n_nonlinear
+            covariance = np.insert(np.insert(covariance, place, 0.0, axis=0), place, 0.0, axis=1)
+            covariance[place, place] = width
+        covariances.append(covariance)
+        first = data.batch.source_start[i]
+        flux = data.batch.state[first : first + n, 2] if settings.free_flux else np.empty(0)
+        linear.append(np.concatenate([flux, scene.fit.sky[g]]))
+    return sample_ensemble(
+        data,
+        budget,
+        seeds,
+        covariances,
+        linear=linear,
+        shape_free=settings.shape != "fixed",
+        options=options,
+    )
+
+
+def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int) -> None:
+    """Put the draws of one group in place of its earlier ones."""
+    here = slice(data.batch.source_start[g], data.batch.source_start[g + 1])
+    draws.source[:, here] = again.source
+    draws.shape[here] = again.shape
+    draws.sky[:, g] = again.sky[:, 0]
+    draws.source_summary[here] = again.source_summary
+    draws.sky_summary[:, g] = again.sky_summary[:, 0]
+    draws.stats[g] = again.stats[0]
+
+
+def _join(parts: list[BatchDraws]) -> BatchDraws:
+    """Return batches laid end to end; a single one is passed through without a copy."""
+    if len(parts) == 1:
+        return parts[0]
+    return BatchDraws(
+        source=np.concatenate([p.source for p in parts], axis=1),
+        shape=np.concatenate([p.shape for p in parts], axis=0),
+        sky=np.concatenate([p.sky for p in parts], axis=1),
+        source_summary=np.concatenate([p.source_summary for p in parts], axis=0),
+        sky_summary=np.concatenate([p.sky_summary for p in parts], axis=1),
+        stats=np.concatenate([p.stats for p in parts], axis=0),
+        log_z=np.concatenate([p.log_z for p in parts], axis=0),
+    )

@@ -1,0 +1,107 @@
+"""What an engine may spend and what it returns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.kernels.batches import N_SAMPLING
+from bayesphot.kernels.diagnostics import N_SUMMARY
+from bayesphot.patch import GroupData
+
+__all__ = ["BatchDraws", "Budget", "allocate_draws", "normal_scores", "pareto_limit"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Length of the chains and what they must reach.
+
+    Parameters
+    ----------
+    chains, draws : int
+        Chains, and draws kept in each.
+    min_ess : float
+        Smallest bulk and tail effective sample size of any parameter.
+    max_r_hat : float
+        Largest rank-normalised split R-hat of any parameter.
+    max_thin : int
+        A group that falls short is sampled again, up to this many times longer, and thinned.
+    tail : float
+        Probability below the lower and above the upper end of the central interval.
+    """
+
+    chains: int = 4
+    draws: int = 500
+    min_ess: float = 400.0
+    max_r_hat: float = 1.01
+    max_thin: int = 16
+    tail: float = 0.15865
+
+    @property
+    def total(self) -> int:
+        """Draws of all chains."""
+        return self.chains * self.draws
+
+
+@dataclass(frozen=True, eq=False)
+class BatchDraws:
+    """Draws of a batch of groups, chains laid end to end, and their summaries.
+
+    Parameters
+    ----------
+    source : (3, S, n) array
+        x, y, flux of the members.
+    shape : (S or 0, n) array
+        Shape of the members, where free.
+    sky : (E, G, n) array
+        Sky columns, less the reference sky.
+    source_summary : (S, 4, 7) array
+        Median, sd, low, high, R-hat, bulk and tail ESS of x, y, flux, shape.
+    sky_summary : (E, G, 7) array
+        The same of the sky columns.
+    stats : (G, 7) array
+        Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations.
+    log_z : (G,) array
+        Log evidence, NaN where the engine gives none or a prior is improper.
+    """
+
+    source: np.ndarray
+    shape: np.ndarray
+    sky: np.ndarray
+    source_summary: np.ndarray
+    sky_summary: np.ndarray
+    stats: np.ndarray
+    log_z: np.ndarray
+
+
+def allocate_draws(data: GroupData, budget: Budget, *, shape_free: bool) -> BatchDraws:
+    """Return draws full of NaN, to be filled; fixed parameters keep their values."""
+    batch = data.batch
+    n_source, n_group = batch.state.shape[0], batch.rows.shape[0]
+    n_sky = batch.sky_prior.shape[1]
+    source = np.full((3, n_source, budget.total), np.nan)
+    summary = np.full((n_source, 4, N_SUMMARY), np.nan)
+    return BatchDraws(
+        source=source,
+        shape=np.full((n_source if shape_free else 0, budget.total), np.nan),
+        sky=np.full((n_sky, n_group, budget.total), np.nan),
+        source_summary=summary,
+        sky_summary=np.full((n_sky, n_group, N_SUMMARY), np.nan),
+        stats=np.full((n_group, N_SAMPLING), np.nan),
+        log_z=np.full(n_group, np.nan),
+    )
+
+
+def normal_scores(total: int) -> np.ndarray:
+    """Return the normal scores of half-integer average ranks, (2 total - 1,) (Blom 1958)."""
+    from scipy.special import ndtri
+
+    rank = np.arange(2 * total - 1) / 2.0 + 1.0
+    return ndtri((rank - 0.375) / (total + 0.25))
+
+
+def pareto_limit(n_draw: float) -> float:
+    """Return the Pareto k above which n draws say too little (Vehtari et al. 2024)."""
+    return min(1.0 - 1.0 / math.log10(max(n_draw, 11.0)), 0.7)

@@ -1,0 +1,93 @@
+"""The state of a run between two steps of its loop. Immutable: every step returns a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.catalog import Catalog
+from bayesphot.fitting import GroupFit
+from bayesphot.patch import Pixels, SourceState
+
+__all__ = ["Grouped", "Scene"]
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """Who belongs to whom.
+
+    Parameters
+    ----------
+    labels : (n,) int array
+        Group of each source, 1-based in order of first member.
+    was_split : (n,) bool array
+        Whether the source's group is a part of a larger one.
+    member, start : int arrays
+        Members of group g (0-based): ``member[start[g]:start[g + 1]]``, in canonical order.
+    """
+
+    labels: np.ndarray
+    was_split: np.ndarray
+    member: np.ndarray
+    start: np.ndarray
+
+    @classmethod
+    def from_labels(cls, labels: np.ndarray, was_split: np.ndarray) -> Grouped:
+        """Sort sources by group; the order within a group is kept."""
+        _, compact = np.unique(labels, return_inverse=True)
+        member = np.argsort(compact, kind="stable").astype(np.int64)
+        counts = np.bincount(compact) if compact.size else np.zeros(0, dtype=np.int64)
+        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(np.asarray(labels, dtype=np.int64), was_split, member, start)
+
+    @property
+    def n_group(self) -> int:
+        """Number of groups."""
+        return self.start.size - 1
+
+    def group_of_member(self) -> np.ndarray:
+        """Return the group number of each entry of ``member``."""
+        return np.repeat(np.arange(self.n_group), np.diff(self.start))
+
+    def select(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (member, start) of some groups."""
+        sizes = self.start[groups + 1] - self.start[groups]
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        place = np.arange(start[-1]) + np.repeat(self.start[groups] - start[:-1], sizes)
+        return self.member[place], start
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Sources of an image, their groups and fits.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        The image as the fits see it.
+    catalog : Catalog
+        The measurable sources, in canonical order.
+    sources : SourceState
+        Their values and priors.
+    grouped : Grouped
+        Their groups.
+    fit : GroupFit or None
+        Optimum of each group, members in the order of ``grouped.member``.
+    model : (ny, nx) array
+        Image of all sources as they stand in ``sources.value``.
+    shape_cavity : (G, 2) array or None
+        For a shape shared by the image: mean and precision of ln(shape) from everything but the
+        group itself.
+    settled : (ny, nx) array or None
+        The model under which fits that were carried over from an earlier round were made.
+    """
+
+    pixels: Pixels
+    catalog: Catalog
+    sources: SourceState
+    grouped: Grouped
+    fit: GroupFit | None
+    model: np.ndarray
+    shape_cavity: np.ndarray | None = None
+    settled: np.ndarray | None = None

@@ -1,0 +1,157 @@
+"""Starts and priors of sources: what the fits begin from and what they are held to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesphot.kernels.structs import (
+    CENTER_X,
+    CENTER_Y,
+    FLUX_FLOOR,
+    FLUX_MEAN,
+    FLUX_PRECISION,
+    N_PRIOR,
+    PRECISION_X,
+    PRECISION_Y,
+    RADIUS,
+    SHAPE_MEAN,
+    SHAPE_PRECISION,
+)
+from bayesphot.patch import Pixels, SourceState
+from bayesphot.priors import SHAPE_WIDTH, PriorSet
+from bayesphot.settings import ModelSettings
+
+__all__ = ["estimate_flux", "set_priors", "start_sources"]
+
+#: Radii of the position discs in FWHM: alone, and where discs of the first radius meet.
+ALONE = 1.0
+BLENDED = 0.5
+#: Floor of the flux of blended sources, in units of its error with everything else known.
+FLOOR = -5.0
+
+
+def estimate_flux(data, weight, x, y, *, sigma: float, radius: float | None) -> np.ndarray:
+    """Return aperture sums, corrected for the Gaussian's light outside.
+
+    Parameters
+    ----------
+    data, weight : (ny, nx) arrays
+        Sky-subtracted data; weight 0 on bad pixels, which are left out.
+    x, y : (n,) arrays
+        Positions.
+    sigma : float
+        PSF sigma, pixels.
+    radius : float or None
+        Aperture radius, pixels; None: 2 sigma.
+    """
+    radius = 2.0 * sigma if radius is None else radius
+    reach = int(np.ceil(radius))
+    step = np.arange(-reach, reach + 1)
+    dy, dx = (g.ravel() for g in np.meshgrid(step, step, indexing="ij"))
+    col = np.floor(x + 0.5).astype(int)[:, None] + dx
+    row = np.floor(y + 0.5).astype(int)[:, None] + dy
+    ny, nx = data.shape
+    inside = (col >= 0) & (col < nx) & (row >= 0) & (row < ny)
+    r2 = (col - x[:, None]) ** 2 + (row - y[:, None]) ** 2
+    use = inside & (r2 <= radius**2)
+    col, row = np.clip(col, 0, nx - 1), np.clip(row, 0, ny - 1)
+    use &= weight[row, col] > 0.0
+    profile = np.exp(-0.5 * r2 / sigma**2) / (2.0 * np.pi * sigma**2)
+    light = np.where(use, data[row, col], 0.0).sum(axis=1)
+    share = np.where(use, profile, 0.0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flux = light / share
+    return np.where(share > 1e-3, flux, 0.0)
+
+
+def start_sources(catalog, settings: ModelSettings) -> SourceState:
+    """Return the state of a catalogue's sources at their starts, priors not yet set."""
+    n = len(catalog)
+    value = np.empty((n, 4))
+    value[:, 0] = catalog.x
+    value[:, 1] = catalog.y
+    value[:, 2] = np.where(np.isfinite(catalog.flux), catalog.flux, 0.0)
+    sigma = np.where(catalog.sigma > 0.0, catalog.sigma, settings.shape_start)
+    value[:, 3] = np.log(sigma)
+    prior = np.zeros((n, N_PRIOR))
+    prior[:, CENTER_X] = catalog.x
+    prior[:, CENTER_Y] = catalog.y
+    return SourceState(value, prior)
+
+
+def set_priors(
+    sources: SourceState, start: np.ndarray, pixels: Pixels, grouped, settings: ModelSettings
+) -> SourceState:
+    """Return the sources with their priors, which depend on their mates' starts alone.
+
+    Parameters
+    ----------
+    sources : SourceState
+        Sources with their centres.
+    start : (n, 4) array
+        Their starts: the shape's prior is about its start.
+    pixels : Pixels
+        Weights, for the floors of blended fluxes.
+    grouped : Grouped
+        Groups: only mates in one group are blended.
+    settings : ModelSettings
+        The run's model and priors.
+    """
+    given: PriorSet = settings.priors
+    prior = sources.prior.copy()
+    radius, overlap = _find_radii(prior[:, :2], grouped, settings)
+    prior[:, RADIUS] = radius
+    for column, sd in zip((PRECISION_X, PRECISION_Y), given.position_sd, strict=True):
+        prior[:, column] = 0.0 if np.isinf(sd) else 1.0 / sd**2
+    prior[:, FLUX_FLOOR] = -np.inf
+    if given.flux is not None:
+        prior[:, FLUX_MEAN] = given.flux.mean
+        prior[:, FLUX_PRECISION] = 1.0 / given.flux.sd**2
+    else:
+        floor = FLOOR * _known_flux_error(prior[:, :2], start[:, 3], pixels)
+        prior[:, FLUX_FLOOR] = np.where(overlap, floor, -np.inf)
+    if given.shape is None:
+        prior[:, SHAPE_MEAN] = start[:, 3]
+        prior[:, SHAPE_PRECISION] = 1.0 / SHAPE_WIDTH**2
+    else:
+        prior[:, SHAPE_MEAN] = np.log(given.shape.median)
+        prior[:, SHAPE_PRECISION] = 1.0 / given.shape.width**2
+    return SourceState(sources.value, prior)
+
+
+def _find_radii(center: np.ndarray, grouped, settings: ModelSettings):
+    """Return the radius of each position disc, and whether it meets that of a group mate."""
+    from scipy.spatial import cKDTree
+
+    n = center.shape[0]
+    given = settings.priors.radius
+    alone = ALONE * settings.fwhm if given is None else given
+    radius = np.full(n, alone)
+    overlap = np.zeros(n, dtype=bool)
+    if n == 0:
+        return radius, overlap
+    label = np.empty(n, dtype=np.int64)
+    label[grouped.member] = grouped.group_of_member()
+    pairs = cKDTree(center).query_pairs(2.0 * alone, output_type="ndarray")
+    pairs = pairs[label[pairs[:, 0]] == label[pairs[:, 1]]]
+    if given is None:
+        radius[pairs.ravel()] = BLENDED * settings.fwhm
+    separation = np.hypot(*(center[pairs[:, 0]] - center[pairs[:, 1]]).T)
+    meets = separation < radius[pairs[:, 0]] + radius[pairs[:, 1]]
+    overlap[pairs[meets].ravel()] = True
+    return radius, overlap
+
+
+def _known_flux_error(center: np.ndarray, log_sigma: np.ndarray, pixels: Pixels) -> np.ndarray:
+    """Return the flux error with position, shape and sky known: 2 sqrt(pi) s noise.
+
+    The noise is that of the pixel under the centre, or the image's typical one if it is bad.
+    """
+    ny, nx = pixels.data.shape
+    row = np.clip(np.floor(center[:, 1] + 0.5).astype(int), 0, ny - 1)
+    col = np.clip(np.floor(center[:, 0] + 0.5).astype(int), 0, nx - 1)
+    weight = pixels.weight[row, col]
+    good = pixels.weight[pixels.weight > 0.0]
+    typical = np.median(good) if good.size else 1.0
+    noise = 1.0 / np.sqrt(np.where(weight > 0.0, weight, typical))
+    return 2.0 * np.sqrt(np.pi) * np.exp(log_sigma) * noise

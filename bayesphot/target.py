@@ -1,0 +1,94 @@
+"""One group as a density: what an engine may ask, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.kernels.many import fill_joint_densities, fill_log_densities
+from bayesphot.kernels.structs import LOG_SHAPE
+from bayesphot.patch import GroupData
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The posterior of one group of a batch.
+
+    Nonlinear parameters are in patch pixels (and ln of pixels for shapes); linear ones in the
+    image's unit, the sky less the reference.
+
+    Parameters
+    ----------
+    data : GroupData
+        The batch.
+    group : int
+        Which of its groups.
+    """
+
+    data: GroupData
+    group: int
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Codes of the free nonlinear parameters."""
+        batch = self.data.batch
+        return batch.free[batch.free_start[self.group] : batch.free_start[self.group + 1]]
+
+    @property
+    def sources(self) -> slice:
+        """The group's members in the batch's source arrays."""
+        batch = self.data.batch
+        return slice(int(batch.source_start[self.group]), int(batch.source_start[self.group + 1]))
+
+    @property
+    def n_source(self) -> int:
+        """Number of members."""
+        return self.sources.stop - self.sources.start
+
+    @property
+    def n_nonlinear(self) -> int:
+        """Number of free nonlinear parameters."""
+        return self.codes.size
+
+    @property
+    def n_linear(self) -> int:
+        """Number of free linear parameters."""
+        batch = self.data.batch
+        return int(batch.flux_free) * self.n_source + batch.sky_prior.shape[1]
+
+    @property
+    def origin(self) -> np.ndarray:
+        """Offset of each nonlinear parameter from image to patch coordinates."""
+        corner = self.data.batch.rows[self.group, [3, 2]].astype(float)
+        codes = self.codes
+        is_position = codes < 2 * self.n_source
+        return np.where(is_position, corner[codes % 2], 0.0)
+
+    def start(self) -> np.ndarray:
+        """Return the batch's start of the nonlinear parameters."""
+        state = self.data.batch.state[self.sources]
+        n = self.n_source
+        values = []
+        for code in self.codes:
+            if code < 2 * n:
+                values.append(state[code // 2, code % 2])
+            else:
+                values.append(state[code - 2 * n if code < 3 * n else 0, LOG_SHAPE])
+        return np.array(values, dtype=float) - self.origin
+
+    def log_density(self, thetas: np.ndarray) -> np.ndarray:
+        """Return the collapsed log density at each row of (m, n_nonlinear), no constants."""
+        thetas = np.ascontiguousarray(np.atleast_2d(thetas), dtype=np.float64)
+        out = np.empty(thetas.shape[0])
+        fill_log_densities(self.data.batch, self.group, thetas, out)
+        return out
+
+    def log_joint(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the joint log density at each row of (m, n_nonlinear + n_linear)."""
+        vectors = np.ascontiguousarray(np.atleast_2d(vectors), dtype=np.float64)
+        out = np.empty(vectors.shape[0])
+        fill_joint_densities(self.data.batch, self.group, vectors, out)
+        return out
