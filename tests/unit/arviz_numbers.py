@@ -20,6 +20,26 @@ def read_arviz(draws: np.ndarray) -> tuple[float, float, float]:
     return tuple(float(v) for v in numbers)
 
 
+def _read_ess_mean(draws: np.ndarray) -> float:
+    """Return the effective number of draws for the mean."""
+    try:
+        from arviz_stats.base import array_stats
+    except ImportError:
+        import arviz
+
+        return float(arviz.ess(draws, method="mean"))
+    return float(array_stats.ess(draws, method="mean"))
+
+
+def read_monte_carlo_errors(draws: np.ndarray) -> tuple[float, float]:
+    """Return the Monte-Carlo errors of mean and standard deviation of (chain, draw) draws."""
+    square = (draws - draws.mean()) ** 2
+    variance = square.mean()
+    of_mean = np.sqrt(variance / _read_ess_mean(draws))
+    of_variance = np.sqrt(square.var() / _read_ess_mean(square))
+    return float(of_mean), float(of_variance / (2 * np.sqrt(variance)))
+
+
 def read_pareto_k(log_weight: np.ndarray) -> float:
     """Return k of the Pareto-smoothed importance weights."""
     try:

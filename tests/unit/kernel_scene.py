@@ -71,14 +71,17 @@ class Scene:
             free_flux=settings.free_flux,
         )
 
-    def batch(self, *, sampling: bool = True, everywhere: bool = True) -> GroupData:
-        """Return the scene's groups as a batch; ``everywhere``: windows cover their patch."""
+    def batch(self, *, sampling: bool = True, everywhere: bool = True, groups=None) -> GroupData:
+        """Return groups as a batch (default: all); ``everywhere``: windows cover their patch."""
+        groups = range(self.n_group) if groups is None else groups
+        member = np.concatenate([np.r_[self.members(g)] for g in groups])
+        start = np.concatenate([[0], np.cumsum([np.diff(self.start)[g] for g in groups])])
         data = cut_batch(
             self.pixels,
             self.model,
             self.sources,
-            np.arange(self.start[-1]),
-            self.start,
+            member,
+            start,
             self.settings,
             sampling=sampling,
             in_model=self.in_model.copy(),
@@ -86,7 +89,7 @@ class Scene:
         if not everywhere:
             return data
         window = np.zeros_like(data.batch.window)
-        window[:, [1, 3]] = np.repeat(data.batch.rows[:, :2], np.diff(self.start), axis=0)
+        window[:, [1, 3]] = np.repeat(data.batch.rows[:, :2], np.diff(start), axis=0)
         return replace(data, batches=(data.batch._replace(window=window),))
 
 

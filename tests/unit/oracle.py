@@ -248,7 +248,7 @@ class Moments:
     sd: np.ndarray
 
 
-def integrate_positions(group, n_grid=161):
+def integrate_positions(group, n_grid=61):
     """Return the moments of a lone source of known shape by a grid over its disc.
 
     A floor of the flux truncates its conditional normal at every place of the grid.
@@ -287,3 +287,51 @@ def draw_truncated(group, theta, n_draw, rng):
         inside = np.all(draws[:, : group.n_source] >= group.prior[:, FLUX_FLOOR], axis=1)
         kept = np.concatenate([kept, draws[inside]])
     return kept[:n_draw]
+
+
+@dataclass(frozen=True)
+class WeightedDraws:
+    """Draws of (linear, nonlinear) parameters with normalised weights."""
+
+    value: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def mean(self):
+        return self.weight @ self.value
+
+    @property
+    def sd(self):
+        return np.sqrt(self.weight @ (self.value - self.mean) ** 2)
+
+    def errors(self):
+        """Return the sampling errors of mean and sd (delta method for ratio estimates)."""
+        offset = self.value - self.mean
+        square = self.weight**2
+        of_mean = np.sqrt(square @ offset**2)
+        of_sd = np.sqrt(square @ (offset**2 - self.sd**2) ** 2) / (2 * self.sd)
+        return of_mean, of_sd
+
+
+def draw_weighted(group, n_draw, rng, dof=5.0, widen=1.2):
+    """Return the posterior by importance sampling from a Student t about the optimum."""
+    joint = fit_group(group)
+    m = group.n_linear
+    factor = np.linalg.cholesky(np.linalg.inv(build_fisher(group, joint))[m:, m:]) * widen
+    normal = rng.normal(size=(n_draw, joint.size - m))
+    normal *= np.sqrt(dof / rng.chisquare(dof, n_draw))[:, None]
+    log_weight = np.full(n_draw, -np.inf)
+    value = np.zeros((n_draw, joint.size))
+    for i, z in enumerate(normal):
+        theta = joint[m:] + factor @ z
+        log_posterior = log_density(group, theta)
+        if log_posterior == -np.inf:
+            continue
+        mean, covariance = solve_linear(group, theta)
+        linear = rng.multivariate_normal(mean, covariance)
+        if group.free_flux and np.any(linear[: group.n_source] < group.prior[:, FLUX_FLOOR]):
+            continue
+        log_weight[i] = log_posterior + 0.5 * (dof + z.size) * np.log1p(z @ z / dof)
+        value[i] = np.concatenate([linear, theta])
+    weight = np.exp(log_weight - log_weight.max())
+    return WeightedDraws(value, weight / weight.sum())
