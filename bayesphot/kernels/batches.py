@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 from .diagnostics import (
     ESS_BULK,
     ESS_TAIL,
@@ -221,7 +221,7 @@ def sample_batch(
                source_summary, sky_summary)
 
 
-@compiled
+@borrowing
 def _find_worst(summary, stats):
     """Fill the worst R-hat, bulk and tail ESS over the parameters."""
     stats[WORST_R_HAT] = 1.0
@@ -281,7 +281,7 @@ def _adapt(out, theta, factor, n_free, widen):
     return theta.copy().reshape((1, n_free)), factor.copy().reshape((1, n_free, n_free))
 
 
-@compiled
+@borrowing
 def _store(batch, g, group, out, summary, source_draws, shape_draws, sky_draws,
            source_summary, sky_summary):
     """Copy a group's draws and summaries to their sources' places, in image coordinates."""
@@ -320,7 +320,7 @@ def _store(batch, g, group, out, summary, source_draws, shape_draws, sky_draws,
             sky_summary[e, g, m] = summary[first + e, m]
 
 
-@compiled
+@borrowing
 def _shift(row, origin):
     """Move the location numbers of a summary row."""
     row[0] += origin
@@ -328,7 +328,7 @@ def _shift(row, origin):
     row[3] += origin
 
 
-@compiled
+@borrowing
 def _store_shape(draws, summary, k, shape_draws, source_summary):
     """Store draws of a shape (not its logarithm) and the row of its logarithm's summary."""
     total = draws.size

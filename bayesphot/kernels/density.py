@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing
 from .gaussian import profile_into
 from .group import log_prior, scatter_theta
 from .linalg import factor_cholesky_into, log_determinant, solve_cholesky_into
@@ -30,7 +30,7 @@ from .structs import (
 )
 
 
-@compiled
+@borrowing
 def fill_linear_system(n_sky, planes, window, sky, state, profile, system, rhs):
     """Fill the lower normal matrix and right-hand side of the linear parameters, no priors."""
     n = state.shape[0]
@@ -94,7 +94,7 @@ def fill_linear_system(n_sky, planes, window, sky, state, profile, system, rhs):
             system[n + e, n + f] = sky[e, SKY_GRAM + f]
 
 
-@compiled
+@borrowing
 def _overlap(planes, window, profile, k, l):
     """Return the weighted product of two unit sources over the pixels both windows hold."""
     q0 = max(window[k, 0], window[l, 0])
@@ -125,7 +125,7 @@ def _overlap(planes, window, profile, k, l):
     return s
 
 
-@compiled
+@borrowing
 def _reduce_fixed_fluxes(n_sky, state, system, rhs):
     """Take known fluxes out of the system; return their part of the log density.
 
@@ -148,7 +148,7 @@ def _reduce_fixed_fluxes(n_sky, state, system, rhs):
     return s
 
 
-@compiled
+@borrowing
 def solve_linear(group, work):
     """Solve for the linear parameters; return (quadratic part, log |L|), -inf where singular.
 
@@ -184,7 +184,7 @@ def solve_linear(group, work):
     return q, log_determinant(work.factor, n_linear)
 
 
-@compiled
+@borrowing
 def log_density(theta, group, work):
     """Return the collapsed log posterior of the nonlinear parameters, without constants."""
     scatter_theta(theta, group.free, work.state)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 
 #: Columns of a summary row.
 MEDIAN = 0
@@ -22,7 +22,7 @@ ESS_TAIL = 6
 N_SUMMARY = 7
 
 
-@compiled
+@borrowing
 def sort_with_order(values, order, stack):
     """Sort values in place, carrying order along: quicksort, insertion sort below 17."""
     top = 2
@@ -82,7 +82,7 @@ def sort_values(values, stack):
     sort_with_order(values, order, stack)
 
 
-@compiled
+@borrowing
 def fill_normal_scores(values, order, scores, out):
     """Spread normal scores of average ranks to the draws' places.
 
@@ -100,7 +100,7 @@ def fill_normal_scores(values, order, scores, out):
         i = j + 1
 
 
-@compiled
+@borrowing
 def split_moments(values, n_chain, n_draw, means):
     """Return (within-chain variance, pooled variance) of split chains; fill their means.
 
@@ -131,7 +131,7 @@ def split_moments(values, n_chain, n_draw, means):
     return within, within * (half - 1) / half + between
 
 
-@compiled
+@borrowing
 def _split_start(c, n_draw):
     """Return where half chain c begins."""
     half = n_draw // 2
@@ -141,7 +141,7 @@ def _split_start(c, n_draw):
     return start
 
 
-@compiled
+@borrowing
 def split_r_hat(values, n_chain, n_draw, means):
     """Return sqrt(pooled / within) of split chains, NaN where they do not move."""
     within, pooled = split_moments(values, n_chain, n_draw, means)
@@ -198,7 +198,7 @@ def split_ess(values, n_chain, n_draw, means):
     return total / tau, math.sqrt(pooled / within)
 
 
-@compiled
+@borrowing
 def _autocovariance(centered, n_half, half, lag):
     """Return the mean over half chains of sum x_i x_(i+lag) / n."""
     s = 0.0
@@ -210,7 +210,7 @@ def _autocovariance(centered, n_half, half, lag):
     return s / (n_half * np.float64(half))
 
 
-@compiled
+@borrowing
 def quantile(ordered, probability):
     """Return the linearly interpolated quantile of sorted values (numpy's default)."""
     place = probability * (ordered.size - 1)
@@ -329,7 +329,7 @@ def pareto_k(log_weight):
     return _fit_pareto(excess[:count])
 
 
-@compiled
+@borrowing
 def _partition_upper(values, k):
     """Reorder so that values[k] is the k-th smallest, no smaller ones after it (quickselect)."""
     low = 0

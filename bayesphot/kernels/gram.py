@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 from .gaussian import profile_gradient_into
 from .structs import (
     CENTER_X,
@@ -185,7 +185,7 @@ def fill_fisher(group, state, flux, sky, gram, products, fisher, score):
     _add_priors(group, state, flux, sky, fisher, score)
 
 
-@compiled
+@borrowing
 def _add_priors(group, state, flux, sky, fisher, score):
     """Add precision and score of the normal priors."""
     n = group.n_source

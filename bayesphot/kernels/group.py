@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 from .structs import (
     CENTER_X,
     CENTER_Y,
@@ -129,7 +129,7 @@ def allocate_work(batch, g, group):
     )
 
 
-@compiled
+@borrowing
 def scatter_theta(theta, free, state):
     """Set positions and shapes of a state from the free nonlinear parameters."""
     n = state.shape[0]
@@ -144,7 +144,7 @@ def scatter_theta(theta, free, state):
                 state[k, LOG_SHAPE] = theta[a]
 
 
-@compiled
+@borrowing
 def gather_theta(free, state, theta):
     """Fill theta from the positions and shapes of a state."""
     n = state.shape[0]
@@ -158,7 +158,7 @@ def gather_theta(free, state, theta):
             theta[a] = state[0, LOG_SHAPE]
 
 
-@compiled
+@borrowing
 def log_prior(state, prior, pairs, n_shape):
     """Return the log prior of positions and shapes, -inf outside its support.
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 from .density import log_density
 from .linalg import solve_upper_into
 from .random import draw_gamma, draw_normal, draw_uniform
@@ -20,7 +20,7 @@ from .structs import CENTER_X, CENTER_Y, FLUX_FLOOR, MEAN, RADIUS
 _DISC_SHARE = 0.1
 
 
-@compiled
+@borrowing
 def _log_student(theta, center, factor, log_norm, dof):
     """Return the log density of a Student t with precision factor L L^T."""
     n = center.size
@@ -33,7 +33,7 @@ def _log_student(theta, center, factor, log_norm, dof):
     return log_norm - 0.5 * (dof + n) * math.log1p(q / dof)
 
 
-@compiled
+@borrowing
 def student_norm(factor, n, dof):
     """Return the log normalisation of a Student t with precision factor L L^T."""
     s = math.lgamma(0.5 * (dof + n)) - math.lgamma(0.5 * dof) - 0.5 * n * math.log(dof * math.pi)
@@ -42,7 +42,7 @@ def student_norm(factor, n, dof):
     return s
 
 
-@compiled
+@borrowing
 def _draw_linear(stream, prior, n_flux, factor, mean, noise, value):
     """Draw linear parameters from N(mean, (L L^T)^-1); return whether all floors hold."""
     n_linear = value.size
@@ -166,7 +166,7 @@ def sample_group(
     return accepted / max(used, 1)
 
 
-@compiled
+@borrowing
 def _log_proposal(theta, centers, factors, norms, dof, disc, disc_density):
     """Return the log density of the proposal mixture at theta.
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 from .density import log_density, solve_linear
 from .gram import N_COLUMN, allocate_columns, fill_columns, fill_gram
 from .group import log_prior, scatter_theta
@@ -72,7 +72,7 @@ def log_density_gradient(theta, group, work, columns, gram, products, gradient):
     return q - logdet + prior
 
 
-@compiled
+@borrowing
 def _column_score(group, k, c, flux, sky, gram, products, inverse, n_flux):
     """Return one source's part of the gradient for its column c."""
     n = group.n_source
@@ -158,7 +158,7 @@ def fill_laplace(group, work, theta, guess, newton_steps, hessian):
     return count
 
 
-@compiled
+@borrowing
 def _make_positive(hessian, guess, floor, n, factor):
     """Add to the diagonal until the matrix is positive definite; leave its Cholesky factor."""
     share = 0.05
@@ -170,7 +170,7 @@ def _make_positive(hessian, guess, floor, n, factor):
         share *= 1.6
 
 
-@compiled
+@borrowing
 def _climb(group, work, theta, step, value, trial):
     """Take the longest of a few shortened steps that raises the density; False if none does."""
     scale = 1.0

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 from .density import solve_linear
 from .gram import N_COLUMN, allocate_columns, fill_columns, fill_fisher, fill_gram
 from .group import gather_theta, log_prior, scatter_theta
@@ -16,7 +16,7 @@ from .linalg import factor_cholesky_into, solve_cholesky_into
 from .structs import CENTER_X, CENTER_Y, CONVERGED, DEGENERATE, FLUX, ITERATION_LIMIT, MEAN, RADIUS
 
 
-@compiled
+@borrowing
 def read_linear(group, work, flux, sky):
     """Copy the solved linear parameters; known fluxes stay as they are."""
     n = group.n_source
@@ -32,7 +32,7 @@ def read_linear(group, work, flux, sky):
         sky[e] = work.vector[MEAN, first + e]
 
 
-@compiled
+@borrowing
 def clip_to_disc(group, theta, trial, step, scale):
     """Set trial = theta + scale * step, positions pulled back radially onto their discs."""
     n = group.n_source
@@ -152,14 +152,14 @@ def fit_group(group, work, max_iterations, tolerance, fisher, flux, sky, chi2):
     return status, iterations
 
 
-@compiled
+@borrowing
 def log_prior_or_zero(group, work):
     """Return the log prior; 0 where only an order or a rim is broken (the fit may cross them)."""
     s = log_prior(work.state, group.prior, group.pairs, group.n_shape)
     return 0.0 if s == -np.inf else s
 
 
-@compiled
+@borrowing
 def _sum_chi2(group, flux, sky, gram, products):
     """Return sum w (d - model)^2 from the Gram matrix."""
     n = group.n_source

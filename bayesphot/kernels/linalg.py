@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing, compiled
 
 
-@compiled
+@borrowing
 def factor_cholesky_into(matrix, n, factor):
     """Factor A = L L^T; return False where A is not positive definite to rounding."""
     for i in range(n):
@@ -25,7 +25,7 @@ def factor_cholesky_into(matrix, n, factor):
     return True
 
 
-@compiled
+@borrowing
 def solve_lower_into(factor, n, b, x):
     """Solve L x = b."""
     for i in range(n):
@@ -35,7 +35,7 @@ def solve_lower_into(factor, n, b, x):
         x[i] = s / factor[i, i]
 
 
-@compiled
+@borrowing
 def solve_upper_into(factor, n, b, x):
     """Solve L^T x = b; with b ~ N(0, 1) the result has covariance (L L^T)^-1."""
     for i in range(n - 1, -1, -1):
@@ -45,7 +45,7 @@ def solve_upper_into(factor, n, b, x):
         x[i] = s / factor[i, i]
 
 
-@compiled
+@borrowing
 def solve_cholesky_into(factor, n, b, x):
     """Solve L L^T x = b."""
     solve_lower_into(factor, n, b, x)
@@ -65,7 +65,7 @@ def invert_cholesky_into(factor, n, inverse):
             inverse[i, c] = column[i]
 
 
-@compiled
+@borrowing
 def log_determinant(factor, n):
     """Return log |L|, half the log determinant of L L^T."""
     s = 0.0

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .cache import compiled
+from .cache import borrowing
 
 _LAYERS = 128
 _TAIL = 3.442619855899
@@ -31,7 +31,7 @@ _EDGES = _build_layers()
 _RATIOS = _EDGES[1:] / _EDGES[:-1]
 
 
-@compiled
+@borrowing
 def mix_bits(z):
     """Return the splitmix64 finaliser of z."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -39,7 +39,7 @@ def mix_bits(z):
     return z ^ (z >> np.uint64(31))
 
 
-@compiled
+@borrowing
 def seed_stream_into(seed, stream):
     """Fill a stream from a 64-bit seed."""
     z = np.uint64(seed)
@@ -48,7 +48,7 @@ def seed_stream_into(seed, stream):
         stream[i] = mix_bits(z)
 
 
-@compiled
+@borrowing
 def draw_bits(stream):
     """Return the next 64 bits; the lowest three are weak and no caller uses them."""
     result = stream[0] + stream[3]
@@ -62,13 +62,13 @@ def draw_bits(stream):
     return result
 
 
-@compiled
+@borrowing
 def draw_uniform(stream):
     """Return u in (0, 1), both ends excluded."""
     return (np.float64(draw_bits(stream) >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 
 
-@compiled
+@borrowing
 def draw_normal(stream):
     """Return a standard normal variate."""
     while True:
@@ -91,7 +91,7 @@ def draw_normal(stream):
             return x
 
 
-@compiled
+@borrowing
 def draw_gamma(stream, shape):
     """Return a gamma variate of the given shape >= 1 and scale 1."""
     d = shape - 1.0 / 3.0
