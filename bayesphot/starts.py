@@ -108,8 +108,10 @@ def set_priors(
         prior[:, FLUX_MEAN] = given.flux.mean
         prior[:, FLUX_PRECISION] = 1.0 / given.flux.sd**2
     else:
+        # Sources that cannot move make no dipoles: their fluxes need no floor.
+        floored = overlap & (settings.free_x or settings.free_y)
         floor = FLOOR * _known_flux_error(prior[:, :2], start[:, 3], pixels)
-        prior[:, FLUX_FLOOR] = np.where(overlap, floor, -np.inf)
+        prior[:, FLUX_FLOOR] = np.where(floored, floor, -np.inf)
     if given.shape is None:
         prior[:, SHAPE_MEAN] = start[:, 3]
         prior[:, SHAPE_PRECISION] = 1.0 / SHAPE_WIDTH**2
