@@ -34,7 +34,7 @@ class Flag(IntFlag):
     NOT_CONVERGED = 1 << 6
     """The least squares stopped at its iteration limit."""
     DEGENERATE = 1 << 7
-    """The data do not determine this source: its formal error is infinite or larger than the prior."""
+    """The data do not determine this source: its formal error is infinite."""
     AT_BOUND = 1 << 8
     """The optimum lies on the boundary of the position prior."""
     HIGH_R_HAT = 1 << 9

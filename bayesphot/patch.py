@@ -226,10 +226,15 @@ def _make_windows(sources, member, value, source_start, rows, noise, settings) -
 def _free_codes(source_start, settings: ModelSettings, sampling: bool):
     """Return the codes of all groups' free nonlinear parameters, and where each group begins."""
     sizes = np.diff(source_start)
-    codes = [settings.layout(int(n), sampling=sampling).codes for n in sizes]
-    start = np.concatenate([[0], np.cumsum([c.size for c in codes])]).astype(np.int64)
-    free = np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
-    return free.astype(np.int64), start
+    known = {int(n): settings.layout(int(n), sampling=sampling).codes for n in np.unique(sizes)}
+    lengths = np.zeros(int(sizes.max(initial=0)) + 1, dtype=np.int64)
+    for n, codes in known.items():
+        lengths[n] = codes.size
+    start = np.concatenate([[0], np.cumsum(lengths[sizes])]).astype(np.int64)
+    free = np.empty(int(start[-1]), dtype=np.int64)
+    for n, codes in known.items():
+        free[start[:-1][sizes == n][:, None] + np.arange(codes.size)] = codes
+    return free, start
 
 
 def _sky_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:

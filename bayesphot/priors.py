@@ -157,7 +157,7 @@ def normalise_priors(priors: Mapping | None, shape_names: tuple[str, ...]) -> Pr
         "y": (Normal,),
         "flux": (Normal, Uniform),
         "background": (Normal,),
-        **{name: (LogNormal,) for name in shape_names},
+        **dict.fromkeys(shape_names, (LogNormal,)),
     }
     for name, prior in priors.items():
         if name not in taken:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayesphot.execute import Workers, run_batches, split_evenly
-from bayesphot.fitting import GroupFit, fit_groups, score_shape
+from bayesphot.fitting import GroupFit, fit_groups, joint_sizes, score_shape
 from bayesphot.kernels import batches
 from bayesphot.kernels.structs import LOG_SHAPE, SHAPE_PRECISION
 from bayesphot.patch import GroupData, cut_batch
@@ -23,7 +23,8 @@ MAX_SWEEPS = 8
 WING_TOLERANCE = 0.02
 #: Steps of the image's shape, each a Newton step from the groups' summed scores.
 MAX_SHAPE_STEPS = 8
-SHAPE_TOLERANCE = 1e-5
+#: A hundredth of a percent of the width moves a flux by a fiftieth of a percent at most.
+SHAPE_TOLERANCE = 1e-4
 
 
 def fit_subset(
@@ -76,28 +77,43 @@ def fit_scene(
     """
     if scene.grouped.n_group == 0:
         return replace(scene, model=np.zeros_like(scene.pixels.data), fit=None)
-    scene = _sweep(scene, settings, workers, dirty)
     if settings.shape != "image":
-        return scene
+        return _sweep(scene, settings, workers, dirty)
+    scene = _sweep(scene, settings, workers, dirty, most=2)
+    damping, before = 1.0, 0.0
     for _step in range(MAX_SHAPE_STEPS):
-        scene, change = _step_shape(scene, settings, workers)
+        # A step that turns back means that the last one went too far.
+        scene, change = _step_shape(scene, settings, damping)
+        damping = 0.5 * damping if change * before < 0.0 else damping
+        before = change
         if abs(change) < SHAPE_TOLERANCE:
             break
-        scene = _sweep(scene, settings, workers, None)
-    return scene
+        # The wings need not settle while the shape still moves.
+        scene = _sweep(scene, settings, workers, None, most=1)
+    return _sweep(scene, settings, workers, None)
 
 
-def _sweep(scene: Scene, settings: ModelSettings, workers: Workers, dirty) -> Scene:
+def _sweep(
+    scene: Scene,
+    settings: ModelSettings,
+    workers: Workers,
+    dirty: np.ndarray | None,
+    *,
+    most: int = MAX_SWEEPS,
+) -> Scene:
     """Fit dirty groups, then those whose neighbours moved, until none does."""
     n_group = scene.grouped.n_group
+    carried = dirty is not None and scene.fit is not None
+    pending = dirty.copy() if carried else np.ones(n_group, dtype=bool)
+    store = _FitStore(scene, settings, scene.fit if carried else None)
     value = scene.sources.value.copy()
-    fit = scene.fit if dirty is not None else None
-    pending = np.ones(n_group, dtype=bool) if fit is None else dirty.copy()
-    seen: dict[int, np.ndarray] = {}
-    if fit is not None and scene.settled is not None:
-        _remember(seen, np.arange(n_group), _cut_all(replace(scene, model=scene.settled), settings))
-    store = _FitStore(scene, settings, fit)
-    for _sweep_number in range(MAX_SWEEPS):
+    here = _cut_all(scene, settings)
+    # Neighbours of each group as they were in its last fit.
+    seen = here.batch.neighbours.copy()
+    if carried and scene.settled is not None:
+        seen = _cut_all(replace(scene, model=scene.settled), settings).batch.neighbours.copy()
+        pending |= _find_moved(here, seen)
+    for _number in range(most):
         groups = np.flatnonzero(pending)
         if groups.size == 0:
             break
@@ -107,19 +123,14 @@ def _sweep(scene: Scene, settings: ModelSettings, workers: Workers, dirty) -> Sc
         ):
             store.put(part_groups, part_fit)
             value[part_data.member] = part_fit.source
-            _remember(seen, part_groups, part_data)
+        fitted = np.repeat(pending, np.diff(here.batch.pixel_start))
+        seen[fitted] = here.batch.neighbours[fitted]
         sources = replace(scene.sources, value=value.copy())
         model = render_sources(scene.pixels.data.shape, sources.value)
         scene = replace(scene, sources=sources, model=model)
-        pending = _find_moved(scene, settings, seen)
+        here = _cut_all(scene, settings)
+        pending = _find_moved(here, seen)
     return replace(scene, fit=store.fit, settled=None)
-
-
-def _remember(seen: dict, groups: np.ndarray, data: GroupData) -> None:
-    """Keep each group's neighbours as they were in its last fit."""
-    for g, group in enumerate(groups):
-        part = slice(data.batch.pixel_start[g], data.batch.pixel_start[g + 1])
-        seen[int(group)] = data.batch.neighbours[part]
 
 
 def _cut_all(scene: Scene, settings: ModelSettings) -> GroupData:
@@ -130,12 +141,10 @@ def _cut_all(scene: Scene, settings: ModelSettings) -> GroupData:
     )
 
 
-def _find_moved(scene: Scene, settings: ModelSettings, seen: dict) -> np.ndarray:
+def _find_moved(data: GroupData, seen: np.ndarray) -> np.ndarray:
     """Return which groups' neighbours moved by more than the tolerance since their last fit."""
-    batch = _cut_all(scene, settings).batch
-    before = np.concatenate([seen[g] for g in range(scene.grouped.n_group)])
-    moved = np.abs(batch.neighbours - before) * np.sqrt(batch.weight)
-    return np.maximum.reduceat(moved, batch.pixel_start[:-1]) > WING_TOLERANCE
+    moved = np.abs(data.batch.neighbours - seen) * np.sqrt(data.batch.weight)
+    return np.maximum.reduceat(moved, data.batch.pixel_start[:-1]) > WING_TOLERANCE
 
 
 class _FitStore:
@@ -186,21 +195,36 @@ class _FitStore:
         self.fit.group[groups] = fit.group
 
 
-def _step_shape(scene: Scene, settings: ModelSettings, workers: Workers) -> tuple[Scene, float]:
+def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
+    """Return 1, or 1 / reduced chi-squared where that is more than 3 sigma above its mean."""
+    freedom = np.maximum(data.n_pixel - joint_sizes(data), 1)
+    reduced = scene.fit.group[:, batches.FIT_CHI2] / freedom
+    usual = 1.0 + 3.0 * np.sqrt(2.0 / freedom)
+    return np.where(reduced > usual, 1.0 / np.maximum(reduced, 1.0), 1.0)
+
+
+def _step_shape(
+    scene: Scene, settings: ModelSettings, damping: float
+) -> tuple[Scene, float]:
     """Return the scene with the image's shape moved by one Newton step, and the step.
 
     The scores and informations of ln(shape), everything else of each group projected out, add
-    over the groups; the prior counts once. What the other groups and the prior say is the
-    cavity of each group: a normal about ``ln(shape) - score / information`` without the group.
+    over the groups; the prior counts once. A group that the model does not describe (saturated,
+    or not a star) says less about the common shape: its share is divided by its reduced
+    chi-squared. What the other groups and the prior say is the cavity of each group: a normal
+    about ``ln(shape) + score / information`` without the group.
     """
-    score, information = score_shape(_cut_all(scene, settings), scene.fit)
+    data = _cut_all(scene, settings)
+    score, information = score_shape(data, scene.fit)
+    trust = _trust_groups(data, scene)
+    score, information = trust * score, trust * information
     current = scene.sources.value[0, LOG_SHAPE]
     prior = scene.sources.prior[0]
     prior_precision = prior[SHAPE_PRECISION]
     prior_score = -prior_precision * (current - prior[SHAPE_PRECISION - 1])
     total = information.sum() + prior_precision
     total_score = score.sum() + prior_score
-    change = float(np.clip(total_score / total, -0.3, 0.3))
+    change = float(np.clip(damping * total_score / total, -0.3, 0.3))
     value = scene.sources.value.copy()
     value[:, LOG_SHAPE] = current + change
     sources = replace(scene.sources, value=value)
