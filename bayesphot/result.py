@@ -296,7 +296,12 @@ class PhotometryResult:
         return plotting.plot_images(self, ids=ids, path=path)
 
     def plot_corner(
-        self, ids: int | Iterable[int], *, truths: Mapping[str, float] | None = None, path=None
+        self,
+        ids: int | Iterable[int],
+        *,
+        names: str | Iterable[str] | None = None,
+        truths: Mapping[str, float] | None = None,
+        path=None,
     ) -> Figure:
         """Draw the marginal distributions of all free parameters of some sources, and of pairs.
 
@@ -304,6 +309,8 @@ class PhotometryResult:
         ----------
         ids : int or iterable of int
             At most 12 free parameters together.
+        names : str or iterable of str, optional
+            Only these parameters ("flux", "background", ...); default all free ones.
         truths : mapping of str to float, optional
             Known values, by the names of the covariance ("flux[3]"); for a single source also
             by the plain name ("flux").
@@ -317,19 +324,23 @@ class PhotometryResult:
         Raises
         ------
         ValueError
-            For an unknown id or truth, no draws, no free parameter or too many.
+            For an unknown id, name or truth, no draws, no free parameter or too many.
         """
         from . import plotting
 
-        return plotting.plot_corner(self, ids, truths=truths, path=path)
+        return plotting.plot_corner(self, ids, names=names, truths=truths, path=path)
 
-    def plot_trace(self, ids: int | Iterable[int], *, path=None) -> Figure:
+    def plot_trace(
+        self, ids: int | Iterable[int], *, names: str | Iterable[str] | None = None, path=None
+    ) -> Figure:
         """Draw the chains of all free parameters of some sources.
 
         Parameters
         ----------
         ids : int or iterable of int
             At most 12 free parameters together.
+        names : str or iterable of str, optional
+            Only these parameters ("flux", "background", ...); default all free ones.
         path : str or Path, optional
             Also save the figure there.
 
@@ -340,11 +351,11 @@ class PhotometryResult:
         Raises
         ------
         ValueError
-            For an unknown id, no draws, no free parameter or too many.
+            For an unknown id or name, no draws, no free parameter or too many.
         """
         from . import plotting
 
-        return plotting.plot_trace(self, ids, path=path)
+        return plotting.plot_trace(self, ids, names=names, path=path)
 
     def require_draws(self, asker: str) -> Draws:
         """Return the draws, or raise a ValueError that says what needs them."""
@@ -411,4 +422,15 @@ def _freeze_table(table: QTable) -> QTable:
             frozen.replace_column(name, frozen[name].copy())
         if isinstance(frozen[name], np.ndarray):
             frozen[name].flags.writeable = False
+            if frozen[name].dtype.kind == "f" and frozen[name].info.format is None:
+                frozen[name].info.format = _choose_format(name)
     return frozen
+
+
+def _choose_format(name: str) -> str:
+    """Return how a column is shown; its values, and what is written, keep every digit."""
+    if name in ("ra", "dec"):
+        return ".7f"
+    if name.startswith("ess_"):
+        return ".0f"
+    return ".4f" if name.startswith(("x_", "y_", "mag_", "r_hat")) else ".6g"

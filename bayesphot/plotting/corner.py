@@ -24,11 +24,12 @@ def plot_corner(
     result: PhotometryResult,
     ids: int | Iterable[int],
     *,
+    names: str | Iterable[str] | None = None,
     truths: Mapping[str, float] | None = None,
     path=None,
 ) -> Figure:
     """Draw one- and two-dimensional marginals; see `PhotometryResult.plot_corner`."""
-    parameters = collect_parameters(result, ids, "plot_corner")
+    parameters = collect_parameters(result, ids, "plot_corner", names=names)
     known = _match_truths(parameters, truths or {})
     n = len(parameters)
     size = max(3.4, 1.6 * n + 0.8)

@@ -27,16 +27,21 @@ class Parameter(NamedTuple):
 
 
 def collect_parameters(
-    result: PhotometryResult, ids: int | Iterable[int], asker: str
+    result: PhotometryResult,
+    ids: int | Iterable[int],
+    asker: str,
+    *,
+    names: str | Iterable[str] | None = None,
 ) -> list[Parameter]:
     """Return the free parameters of sources and of their groups, shared ones once."""
     draws = result.require_draws(asker)
     rows = find_rows(result, ids)
+    wanted = _read_names(names, (*draws.source, *draws.group))
     columns = [
         (name, int(draws.source_id[row]), array[:, :, row])
         for row in rows
         for name, array in draws.source.items()
-        if array.ndim == 3
+        if array.ndim == 3 and name in wanted
     ]
     groups = dict.fromkeys(draws.source_group[rows].tolist())
     suffix = {group: f" of group {group}" if len(groups) > 1 else "" for group in groups}
@@ -56,6 +61,8 @@ def collect_parameters(
         for name, sources, values in free.values()
     ]
     for name, array in draws.group.items():
+        if name not in wanted:
+            continue
         for position in np.flatnonzero(np.isin(draws.group_id, list(groups))):
             values = array[:, :, position]
             if is_free(values):
@@ -65,9 +72,20 @@ def collect_parameters(
         raise ValueError(
             f"{asker} draws 1 to {MAX_PARAMETERS} parameters, but "
             f"ids {result['id'][rows].tolist()} have {len(parameters)} free ones"
-            + ("; choose fewer ids" if parameters else " (not sampled, or all fixed)")
+            + ("; choose fewer ids or names" if parameters else " (not sampled, or all fixed)")
         )
     return parameters
+
+
+def _read_names(names: str | Iterable[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of parameters to show, all of them by default."""
+    if names is None:
+        return known
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    for name in wanted:
+        if name not in known:
+            raise ValueError(f"names must be among {list(known)}, found {name!r}")
+    return wanted
 
 
 def _label(text: str, name: str, units: Mapping[str, str]) -> str:

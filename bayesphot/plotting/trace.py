@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from ..result import PhotometryResult
 
 
-def plot_trace(result: PhotometryResult, ids: int | Iterable[int], *, path=None) -> Figure:
+def plot_trace(
+    result: PhotometryResult,
+    ids: int | Iterable[int],
+    *,
+    names: str | Iterable[str] | None = None,
+    path=None,
+) -> Figure:
     """Draw each parameter's chains and their densities; see `PhotometryResult.plot_trace`."""
-    parameters = collect_parameters(result, ids, "plot_trace")
+    parameters = collect_parameters(result, ids, "plot_trace", names=names)
     figure = make_figure((9.0, 1.5 * len(parameters) + 0.9))
     axes = figure.subplots(
         len(parameters), 2, squeeze=False, sharex="col", sharey="row", width_ratios=(4, 1)

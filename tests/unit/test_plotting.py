@@ -229,6 +229,16 @@ def test_too_many_parameters_are_refused(result, name):
         getattr(result, name)([1, 2, 5, 7])
 
 
+def test_chosen_names_are_the_only_parameters(result):
+    fluxes = result.plot_corner([1, 2], names="flux")
+    assert len(fluxes.axes) == 3
+    both = result.plot_trace(1, names=["flux", "background"])
+    labels = [axes.get_ylabel() for axes in both.axes if axes.get_ylabel()]
+    assert [label.partition("\n")[0] for label in labels] == ["flux[1]", "background"]
+    with pytest.raises(ValueError, match=r"names must be among \['x'.*found 'mag'"):
+        result.plot_corner(1, names="mag")
+
+
 @pytest.mark.parametrize("name", ["plot_corner", "plot_trace"])
 def test_sources_without_draws_unknown_or_none_are_refused(result, name):
     with pytest.raises(ValueError, match="not sampled, or all fixed"):

@@ -25,6 +25,17 @@ def test_table_passes_through():
     assert result[1]["id"] == 2
 
 
+def test_table_is_shown_with_few_digits_and_keeps_all():
+    flux = QTable({"id": [1], "group_id": [1], "flux_fit": [100.123456789] * u.electron})
+    blank = np.zeros((5, 5))
+    shown = PhotometryResult(flux, None, blank, blank, blank, blank)
+    assert "100.123" in str(shown.table)
+    assert "100.1234" not in str(shown.table)
+    assert shown["flux_fit"][0].value == 100.123456789
+    result = scene.make_result()
+    assert result["x_fit"].info.format == ".4f"
+
+
 def test_posterior_has_the_dimensions_and_coordinates_of_the_contract():
     result = scene.make_result(unit=u.electron)
     posterior = result.posterior
