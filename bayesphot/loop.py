@@ -25,6 +25,7 @@ from bayesphot.flags import Flag
 from bayesphot.grouping import group_sources, split_large_groups
 from bayesphot.image import Image
 from bayesphot.kernels.batches import FIT_CHI2
+from bayesphot.mismatch import measure_mismatch
 from bayesphot.noise import CCDNoise, ccd_variance
 from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes
 from bayesphot.refit import carry_fits, fit_scene
@@ -374,7 +375,8 @@ def _extend_scene(scene: Scene, catalog: Catalog, plan: LoopPlan) -> Scene:
 
 def _find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarray):
     """Return accepted new sources (x, y, flux), and all places refused so far."""
-    place, flux = _detect(plan, scene.pixels, scene.model)
+    doubtful = _doubt(scene, plan.settings)
+    place, flux = _detect(plan, doubtful.pixels, scene.model)
     reach = COVERED * plan.settings.fwhm
     taken = np.concatenate([scene.sources.value[:, :2], scene.sources.center, refused])
     fresh = _far_from(place, taken, reach) & (flux > 0.0)
@@ -383,9 +385,23 @@ def _find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarr
     place, flux = _thin_out(place[order], flux[order], reach)
     if place.shape[0] == 0:
         return np.empty((0, 3)), refused
-    keep = _test_candidates(scene, plan, place, flux, good)
+    keep = _test_candidates(doubtful, plan, place, flux, good)
     refused = np.concatenate([refused, place[~keep]])
     return np.column_stack([place[keep], flux[keep]]), refused
+
+
+def _doubt(scene: Scene, settings: ModelSettings) -> Scene:
+    """Return the scene with the PSF's own error added to the variance of its pixels."""
+    if len(scene.catalog) == 0:
+        return scene
+    pixels, value = scene.pixels, scene.sources.value
+    x, y, flux = value[:, 0], value[:, 1], value[:, 2]
+    mismatch = measure_mismatch(
+        pixels.data - scene.model, pixels.weight, x, y, flux, sigma=settings.shape_start
+    )
+    extra = mismatch.variance(pixels.data.shape, x, y, flux)
+    weight = pixels.weight / (1.0 + pixels.weight * extra)
+    return replace(scene, pixels=replace(pixels, weight=weight))
 
 
 def _far_from(place: np.ndarray, taken: np.ndarray, reach: float) -> np.ndarray:

@@ -34,7 +34,7 @@ ROWS = (
     ("target",),
     ("patch",),
     ("settings",),
-    ("layout", "catalog", "image", "noise", "priors", "psf", "datasets"),
+    ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
     ("flags", "columns", "draws", "readers"),
     ("kernels",),
 )
