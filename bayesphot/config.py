@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -307,13 +307,16 @@ class BasicPSFPhotometry:
     executor: Executor | None = None
     progress_bar: bool = False
     seed: int | None = None
+    # What a run uses: changes of the public model, too, have no effect.
+    _model: Any = field(init=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         if not hasattr(self.psf_model, "param_names"):
             raise TypeError(f"psf_model must be an astropy model, found {self.psf_model!r}")
         set_field(self, "psf_model", copy.deepcopy(self.psf_model))
-        describe_psf(self.psf_model)
+        set_field(self, "_model", copy.deepcopy(self.psf_model))
+        describe_psf(self._model)
         set_field(self, "fitshape", _read_fitshape(self.fitshape))
         for name in ("finder", "group_maker", "fitter"):
             value = getattr(self, name)
@@ -321,7 +324,7 @@ class BasicPSFPhotometry:
                 raise TypeError(f"{name} must be a callable object or None, found {value!r}")
         set_field(self, "sampler", _read_sampler(self.sampler))
         if self.priors is not None:
-            normalise_priors(self.priors, describe_psf(self.psf_model).shape_names)
+            normalise_priors(self.priors, describe_psf(self._model).shape_names)
             set_field(self, "priors", dict(self.priors))
         if self.noise is not None and not isinstance(self.noise, CCDNoise):
             raise TypeError(f"noise must be a CCDNoise or None, found {self.noise!r}")
@@ -354,12 +357,12 @@ class BasicPSFPhotometry:
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
         parts = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "psf_model":
-                parts.append(f"psf_model={_show_model(value)}")
-            elif value is not field.default and value != field.default:
-                parts.append(f"{field.name}={value!r}")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "psf_model":
+                parts.append(f"psf_model={_show_model(self._model)}")
+            elif item.init and value is not item.default and value != item.default:
+                parts.append(f"{item.name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     @property
@@ -430,7 +433,7 @@ class BasicPSFPhotometry:
 
     def _make_settings(self) -> ModelSettings:
         """Return the model of the run."""
-        psf = describe_psf(self.psf_model)
+        psf = describe_psf(self._model)
         name = psf.shape_names[0]
         background = _BACKGROUNDS[self.fit_background]
         if background == "prior" and self.bkg_estimator is None:
@@ -487,11 +490,11 @@ class BasicPSFPhotometry:
         from bayesphot import __version__
 
         arguments = {
-            field.name: repr(getattr(self, field.name))
-            for field in fields(self)
-            if field.name != "psf_model"
+            item.name: repr(getattr(self, item.name))
+            for item in fields(self)
+            if item.init and item.name != "psf_model"
         }
-        arguments["psf_model"] = _show_model(self.psf_model)
+        arguments["psf_model"] = _show_model(self._model)
         return {
             "class": type(self).__name__,
             "arguments": arguments,
