@@ -448,7 +448,7 @@ def _strip(column) -> np.ndarray:
 def _add_sky_positions(table, wcs) -> None:
     """Add sky positions of the fits."""
     x, y = _strip(table["x_fit"]), _strip(table["y_fit"])
-    if not getattr(wcs, "has_celestial", True) or len(table) == 0:
+    if not getattr(wcs, "has_celestial", True):
         return
     sky = wcs.pixel_to_world(x, y)
     if not hasattr(sky, "icrs"):

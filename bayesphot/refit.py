@@ -57,7 +57,7 @@ def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, cut: di
     """Cut and fit one batch."""
     member, start = scene.grouped.select(groups)
     data = cut_batch(scene.pixels, scene.model, scene.sources, member, start, settings, **cut)
-    return data, fit_groups(data)
+    return data, _fit(data, settings, fitter)
 
 
 def fit_scene(
@@ -76,7 +76,8 @@ def fit_scene(
         neighbours' model changes.
     """
     if scene.grouped.n_group == 0:
-        return replace(scene, model=np.zeros_like(scene.pixels.data), fit=None)
+        nothing = _FitStore(scene, settings, None).fit
+        return replace(scene, model=np.zeros_like(scene.pixels.data), fit=nothing)
     if settings.shape != "image":
         return _sweep(scene, settings, workers, dirty)
     scene = _sweep(scene, settings, workers, dirty, most=2)
