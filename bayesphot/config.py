@@ -418,7 +418,6 @@ class BasicPSFPhotometry:
             self.max_group_size,
             self.aperture_radius,
             workers,
-            self.fitter,
         )
         looped = run_loop(prepared, catalog, plan)
         fitted = time.perf_counter()
@@ -454,6 +453,7 @@ class BasicPSFPhotometry:
             fit_shape=self.fitshape,
             background=background,
             priors=priors,
+            fitter=self.fitter,
         )
 
     def _sample(self, image: Image, looped: LoopResult, settings, workers, begin, fitted):

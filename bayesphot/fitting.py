@@ -1,4 +1,4 @@
-"""Least squares of groups: the compiled Levenberg-Marquardt, or any astropy fitter."""
+"""Least squares of groups: the compiled Levenberg-Marquardt."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def joint_sizes(data: GroupData) -> np.ndarray:
     return n_source * batch.flux_free + batch.sky_prior.shape[1] + np.diff(batch.free_start)
 
 
-def fit_groups(data: GroupData) -> GroupFit:
+def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> GroupFit:
     """Fit every group of a batch by Levenberg-Marquardt with linear parameters eliminated."""
     batch = data.batch
     n_source = batch.state.shape[0]
@@ -71,7 +71,7 @@ def fit_groups(data: GroupData) -> GroupFit:
     )
     batches.fit_batch(
         batch,
-        MAX_ITERATIONS,
+        max_iterations,
         TOLERANCE,
         fit.source,
         fit.group,

@@ -60,7 +60,6 @@ class LoopPlan:
     max_group_size: int | None
     aperture_radius: float | None
     workers: Workers
-    fitter: Any = None
 
 
 @dataclass(frozen=True, eq=False)

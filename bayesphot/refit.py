@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bayesphot.astropy_fit import fit_groups_with
 from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.fitting import GroupFit, fit_groups, joint_sizes, score_shape
 from bayesphot.kernels import batches
@@ -57,7 +58,9 @@ def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, cut: di
     """Cut and fit one batch."""
     member, start = scene.grouped.select(groups)
     data = cut_batch(scene.pixels, scene.model, scene.sources, member, start, settings, **cut)
-    return data, _fit(data, settings, fitter)
+    if settings.fitter is not None:
+        return data, fit_groups_with(settings.fitter, data, settings)
+    return data, fit_groups(data)
 
 
 def fit_scene(
@@ -204,9 +207,7 @@ def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
     return np.where(reduced > usual, 1.0 / np.maximum(reduced, 1.0), 1.0)
 
 
-def _step_shape(
-    scene: Scene, settings: ModelSettings, damping: float
-) -> tuple[Scene, float]:
+def _step_shape(scene: Scene, settings: ModelSettings, damping: float) -> tuple[Scene, float]:
     """Return the scene with the image's shape moved by one Newton step, and the step.
 
     The scores and informations of ln(shape), everything else of each group projected out, add

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bayesphot.layout import Layout, get_layout
 from bayesphot.priors import PriorSet
@@ -34,6 +35,8 @@ class ModelSettings:
         How the sky enters a group.
     priors : PriorSet
         Priors other than the defaults.
+    fitter : callable or None
+        An astropy fitter in place of the compiled least squares.
     """
 
     psf_kind: int
@@ -47,6 +50,7 @@ class ModelSettings:
     fit_shape: tuple[int, int] = (11, 11)
     background: str = "prior"
     priors: PriorSet = PriorSet()
+    fitter: Any = None
 
     @property
     def n_sky(self) -> int:

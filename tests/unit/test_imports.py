@@ -25,6 +25,7 @@ ROWS = (
     ("config",),
     ("loop",),
     ("assemble", "refit", "sample"),
+    ("astropy_fit",),
     ("accept", "execute"),
     ("plotting",),
     ("result",),
