@@ -235,7 +235,7 @@ class BasicPSFPhotometry:
         Rows and columns of the box of pixels around each source, odd.
     finder : callable, optional
         `DAOStarFinder`, `IRAFStarFinder`, a photutils finder or ``(data, mask=None) -> table or
-        None``. Not needed when ``positions`` are given in the call.
+        None``. Neither needed nor asked when ``positions`` are given in the call.
     group_maker : callable, optional
         `DAOGroup`, `DBSCANGroup`, ``table -> table with group_id`` or ``(x, y) -> labels``;
         None: every source alone.
@@ -523,7 +523,7 @@ class IterativelySubtractedPSFPhotometry(BasicPSFPhotometry):
     Parameters
     ----------
     niters : int or None
-        Rounds of finding; None: until nothing is found.
+        Rounds of finding, given positions being the first; None: until nothing is found.
     **others
         As for `BasicPSFPhotometry`; ``finder`` is required.
 

@@ -102,10 +102,10 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     observer = _Observer(image, plan)
     blank = np.zeros(image.shape)
     pixels = observer.observe(blank)
-    rounds = 0
+    # Given positions are the first round.
+    rounds = 1
     if positions is None:
         found = _detect(plan, pixels, blank)
-        rounds = 1
         catalog = _catalog_of(found[0], found[1], first_id=1, iteration=1)
     else:
         catalog = positions
@@ -302,13 +302,15 @@ def _group(catalog: Catalog, plan: LoopPlan) -> Grouped:
 
 
 def _join_labels(made: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Return groups in which sources are together if either labelling has them together."""
+    """Return the given groups, joined where a source that was given none links them."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     known = np.flatnonzero(given >= 0)
     n = made.size
-    _, left = np.unique(made, return_inverse=True)
+    # A made group of given members alone would override what the user said of them.
+    open_group = np.isin(made, made[given < 0])
+    _, left = np.unique(np.where(open_group, made, -1 - np.arange(n)), return_inverse=True)
     _, right = np.unique(given[known], return_inverse=True)
     n_left = left.max() + 1
     size = n + n_left + (right.max() + 1)
