@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Residuals are shown between -5 and 5 sigma.
 RESIDUAL_LIMIT = 5.0
 BAR = {"location": "bottom", "shrink": 0.8, "pad": 0.03}
-#: From so many sources on, marks are drawn with thinner lines.
+#: From so many sources on, marks are drawn with thinner lines, and left off the residual, which
+#: they would cover.
 MANY = 400
 
 
@@ -52,9 +53,11 @@ def plot_images(
     bar = figure.colorbar(shown, ax=axes[2], extend="both", **BAR, aspect=25)
     bar.set_label(residual_label)
     axes[0].set_ylabel("y (pixel)")
+    _mark_sources(figure, axes, ellipses, window, names=None if ids is None else result["id"][rows])
     for panel in axes:
         panel.set_xlabel("x (pixel)")
-    _mark_sources(figure, axes, ellipses, window, names=None if ids is None else result["id"][rows])
+        panel.set_xlim(window[1].start - 0.5, window[1].stop - 0.5)
+        panel.set_ylim(window[0].start - 0.5, window[0].stop - 0.5)
     return save_figure(figure, path)
 
 
@@ -168,7 +171,7 @@ def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -
     semiaxes = np.sqrt(np.clip(values, 0.0, None))
     drawn = known & (semiaxes[:, 1] > 0.0)
     thin = 0.9 if known.size < MANY else 0.5
-    panels = ((axes[0], WHITE), (axes[2], BLACK))
+    panels = ((axes[0], WHITE), (axes[2], BLACK))[: 2 if known.size < MANY else 1]
     for panel, colour in panels:
         places = ellipses.x[~drawn], ellipses.y[~drawn]
         panel.scatter(*places, marker="+", color=colour, linewidth=thin, s=30)
@@ -192,7 +195,7 @@ def _mark_sources(figure: Figure, axes, ellipses: _Ellipses, window, *, names) -
             panel.add_collection(collection, autolim=False)
             panel.scatter(ellipses.x[drawn], ellipses.y[drawn], color=colour, s=1.2 * thin)
         enlarged = "" if factor == 1 else f", drawn {factor} times larger"
-        figure.suptitle(f"ellipses: 1-sigma position errors{enlarged}", fontsize=10)
+        axes[0].set_title(f"data; ellipses: 1-sigma position errors{enlarged}", fontsize=9)
     for number, name in enumerate([] if names is None else names):
         if np.isfinite(ellipses.x[number]) and np.isfinite(ellipses.y[number]):
             axes[0].annotate(
