@@ -159,7 +159,9 @@ def _is_trusted(ensembles, steps: int) -> bool:
 
     for sampler, _ in ensembles:
         chain = sampler.get_chain()[-steps:]
-        times = emcee.autocorr.integrated_time(chain, tol=0)
+        # A walker that never moved has no autocorrelation time: NaN, and with that no trust.
+        with np.errstate(invalid="ignore"):
+            times = emcee.autocorr.integrated_time(chain, tol=0)
         if not steps >= TRUSTED_LENGTH * np.max(times):
             return False
     return True

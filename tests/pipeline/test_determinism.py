@@ -247,7 +247,7 @@ def test_results_do_not_share_memory_with_the_inputs(field):
 
 @pytest.mark.parametrize("factor", [1e-3, 10.0, 1e3])
 @pytest.mark.parametrize("background", [False, "flat"])
-@pytest.mark.parametrize(("separation", "tolerance"), [(100.0, 1e-3), (8.0, 0.03)])
+@pytest.mark.parametrize(("separation", "tolerance"), [(100.0, 2e-3), (8.0, 0.03)])
 def test_scaling_the_error_leaves_the_fit_unchanged(
     field, factor, background, separation, tolerance
 ):
@@ -270,7 +270,7 @@ def test_scaling_the_error_leaves_the_fit_unchanged(
         unit = plain[f"{name}_fit_err"] * (max(factor, 1.0) if separation < 100.0 else 1.0)
         assert np.all(np.abs(difference) < tolerance * unit), name
         assert_allclose(scaled[f"{name}_fit_err"], factor * plain[f"{name}_fit_err"], rtol=1e-2)
-    assert_allclose(scaled["reduced_chi2"], plain["reduced_chi2"] / factor**2, rtol=1e-3)
+    assert_allclose(scaled["reduced_chi2"], plain["reduced_chi2"] / factor**2, rtol=2e-2)
 
 
 def test_scaling_the_image_scales_the_fluxes(field):
