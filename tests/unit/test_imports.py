@@ -25,7 +25,7 @@ ROWS = (
     ("config",),
     ("loop",),
     ("assemble", "refit", "sample"),
-    ("astropy_fit",),
+    ("astropy_fit", "restarts"),
     ("accept", "execute"),
     ("plotting",),
     ("result",),

@@ -1,0 +1,193 @@
+"""More starts for close pairs, where one start can end in the wrong optimum.
+
+The least squares knows nothing of the order that the prior sets on sources whose discs meet, and
+a start at right angles to the pair can end with the names exchanged, on the rim of a disc, or
+between the two. Such fits are made again from other places and the best one is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bayesphot.fitting import GroupFit, fit_groups
+from bayesphot.kernels.batches import FIT_CHI2, FIT_STATUS
+from bayesphot.kernels.structs import (
+    CENTER_X,
+    CENTER_Y,
+    CONVERGED,
+    FLUX,
+    FLUX_FLOOR,
+    LOG_SHAPE,
+    RADIUS,
+    SHAPE_MEAN,
+    SHAPE_PRECISION,
+    Batch,
+)
+from bayesphot.patch import GroupData
+
+__all__ = ["restart_pairs"]
+
+#: Directions tried for a pair, from the direction of its starts; order holds below 90 degrees.
+ANGLES = np.deg2rad([0.0, 40.0, -40.0, 80.0, -80.0])
+#: Half the separation tried, in sigma: half a FWHM apart is where blends begin to be told apart.
+HALF_SEPARATION = 0.8
+#: Pairs of one group that get new starts.
+MAX_PAIRS = 6
+#: Reduced chi-squared above which a fit of close sources is not believed at once.
+POOR_FIT = 2.0
+
+
+def restart_pairs(data: GroupData, fit: GroupFit) -> GroupFit:
+    """Return the fits with those of doubtful close pairs made again from other starts.
+
+    Parameters
+    ----------
+    data : GroupData
+        The batch.
+    fit : GroupFit
+        Its fits; changed in place.
+    """
+    batch = data.batch
+    for g in range(batch.rows.shape[0]):
+        here = slice(batch.source_start[g], batch.source_start[g + 1])
+        if here.stop - here.start < 2:
+            continue
+        free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
+        if not np.any(free < 2 * (here.stop - here.start)):
+            continue
+        prior, source = batch.prior[here], fit.source[here]
+        pairs = _list_pairs(prior)
+        if pairs and _is_doubtful(prior, source, fit.group[g], pairs, data.n_pixel[g]):
+            starts = _list_starts(prior, source, pairs)
+            again = fit_groups(_repeat_group(data, g, starts))
+            _keep_best(fit, again, prior, pairs, g, here)
+    return fit
+
+
+def _list_pairs(prior: np.ndarray) -> list[tuple[int, int]]:
+    """Return the pairs whose discs meet, closest first."""
+    between = prior[:, None, :2] - prior[None, :, :2]
+    separation = np.hypot(between[..., 0], between[..., 1])
+    reach = prior[:, None, RADIUS] + prior[None, :, RADIUS]
+    first, second = np.nonzero(np.triu((separation < reach) & np.isfinite(reach), k=1))
+    order = np.argsort(separation[first, second], kind="stable")
+    return [(int(first[m]), int(second[m])) for m in order]
+
+
+def _is_doubtful(prior, source, numbers, pairs, n_pixel: int) -> bool:
+    """Return whether a fit shows a sign of having gone astray."""
+    offset = np.hypot(*(source[:, :2] - prior[:, :2]).T)
+    return bool(
+        numbers[FIT_STATUS] != CONVERGED
+        or numbers[FIT_CHI2] > POOR_FIT * n_pixel
+        or np.any(offset > 0.999 * prior[:, RADIUS])
+        or np.any(source[:, FLUX] < prior[:, FLUX_FLOOR])
+        or not _keeps_order(prior, source, pairs)
+    )
+
+
+def _keeps_order(prior, source, pairs) -> bool:
+    """Return whether all pairs stand in the order of their prior centres."""
+    return all(
+        (source[i, :2] - source[j, :2]) @ (prior[i, :2] - prior[j, :2]) >= 0.0 for i, j in pairs
+    )
+
+
+def _list_starts(prior, source, pairs) -> list[np.ndarray]:
+    """Return other states (n, 4): names exchanged, and each pair turned about its centroid."""
+    starts = []
+    for i, j in pairs[:MAX_PAIRS]:
+        swapped = source.copy()
+        swapped[[i, j], :3] = source[[j, i], :3]
+        starts.append(_clip(swapped, prior))
+        direction = prior[i, :2] - prior[j, :2]
+        angle = np.arctan2(direction[1], direction[0])
+        share = np.clip(source[[i, j], FLUX], 1e-300, None)
+        middle = share @ source[[i, j], :2] / share.sum()
+        half = HALF_SEPARATION * np.exp(source[i, LOG_SHAPE])
+        for turn in angle + ANGLES:
+            step = half * np.array([np.cos(turn), np.sin(turn)])
+            turned = source.copy()
+            turned[i, :2] = middle + step
+            turned[j, :2] = middle - step
+            starts.append(_clip(turned, prior))
+    return starts
+
+
+def _clip(source: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Return the state with positions pulled just inside their discs."""
+    offset = source[:, :2] - prior[:, :2]
+    distance = np.hypot(offset[:, 0], offset[:, 1])
+    inside = 0.98 * prior[:, RADIUS]
+    scale = np.where(distance > inside, inside / np.maximum(distance, 1e-300), 1.0)
+    source[:, [CENTER_X, CENTER_Y]] = prior[:, :2] + scale[:, None] * offset
+    return source
+
+
+def _repeat_group(data: GroupData, g: int, starts: list[np.ndarray]) -> GroupData:
+    """Return a batch of one group, once for each start."""
+    batch = data.batch
+    m = len(starts)
+    here = slice(batch.source_start[g], batch.source_start[g + 1])
+    pixels = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
+    free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
+    n = here.stop - here.start
+
+    def count(size: int) -> np.ndarray:
+        return np.arange(m + 1, dtype=np.int64) * size
+
+    repeated = Batch(
+        psf_kind=batch.psf_kind,
+        flux_free=batch.flux_free,
+        source_start=count(n),
+        pixel_start=count(pixels.stop - pixels.start),
+        free_start=count(free.size),
+        rows=np.tile(batch.rows[g], (m, 1)),
+        data=np.tile(batch.data[pixels], m),
+        weight=np.tile(batch.weight[pixels], m),
+        neighbours=np.tile(batch.neighbours[pixels], m),
+        window=np.tile(batch.window[here], (m, 1)),
+        free=np.tile(free, m),
+        state=np.concatenate(starts),
+        prior=np.tile(batch.prior[here], (m, 1)),
+        sky_prior=np.tile(batch.sky_prior[g], (m, 1, 1)),
+    )
+    return replace(
+        data,
+        batches=(repeated,),
+        member=np.tile(data.member[here], m),
+        n_pixel=np.full(m, data.n_pixel[g]),
+    )
+
+
+def _keep_best(fit: GroupFit, again: GroupFit, prior, pairs, g: int, here: slice) -> None:
+    """Put the best of the new fits in place of the old one, if it is better.
+
+    An order that holds comes before a lower chi-squared: the sampler has to start inside.
+    """
+    n = here.stop - here.start
+    kept = _rank_fit(prior, fit.source[here], fit.group[g], pairs)
+    best = None
+    for m in range(again.group.shape[0]):
+        source = again.source[m * n : (m + 1) * n]
+        rank = _rank_fit(prior, source, again.group[m], pairs)
+        if rank < (kept[0], kept[1] - 1e-6):
+            best, kept = m, rank
+    if best is None:
+        return
+    members = slice(best * n, (best + 1) * n)
+    fit.source[here] = again.source[members]
+    fit.conditional[here] = again.conditional[members]
+    fit.sky[g] = again.sky[best]
+    fit.group[g] = again.group[best]
+    block = again.covariance_of(best).ravel()
+    fit.covariance[fit.covariance_start[g] : fit.covariance_start[g + 1]] = block
+
+
+def _rank_fit(prior, source, numbers, pairs) -> tuple[bool, float]:
+    """Return (order broken, chi-squared with the shapes' prior): less is better."""
+    off = source[:, LOG_SHAPE] - prior[:, SHAPE_MEAN]
+    shapes = np.sum(prior[:, SHAPE_PRECISION] * off**2) / len(prior)
+    return (not _keeps_order(prior, source, pairs), float(numbers[FIT_CHI2] + shapes))
