@@ -86,8 +86,8 @@ def _require_keep(value: Any) -> Any:
 class EmceeSampler:
     """Sampling with emcee: independent ensembles as chains, over the compiled joint density.
 
-    Walkers move by differential evolution (Ter Braak & Vrugt 2008: snooker steps a fifth of
-    the time). Runs are continued until they last fifty autocorrelation times and pass the
+    Walkers move by differential evolution (Ter Braak 2006), a tenth of the time by a whole
+    difference of two walkers, which reaches other modes. Runs are continued until they last fifty autocorrelation times and pass the
     gates below, or reach ``max_steps``.
 
     Parameters
@@ -97,7 +97,8 @@ class EmceeSampler:
     chains : int
         Independent ensembles, at least 4: walkers of one ensemble are not independent.
     walkers : int, optional
-        Walkers of each ensemble; default four for each parameter, at least 32.
+        Walkers of each ensemble, two for each parameter at least; default four for each, and 32
+        at least.
     steps : int
         Steps of the first run, after a burn-in as long.
     max_steps : int
@@ -125,7 +126,7 @@ class EmceeSampler:
     chains: int = 4
     walkers: int | None = None
     steps: int = 500
-    max_steps: int = 16000
+    max_steps: int = 8000
     min_ess: float = 400.0
     max_r_hat: float = 1.01
     keep: Any = "all"
@@ -312,6 +313,7 @@ class BasicPSFPhotometry:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
+        _refuse_class("psf_model", self.psf_model)
         if not hasattr(self.psf_model, "param_names"):
             raise TypeError(f"psf_model must be an astropy model, found {self.psf_model!r}")
         set_field(self, "psf_model", copy.deepcopy(self.psf_model))
@@ -320,8 +322,10 @@ class BasicPSFPhotometry:
         set_field(self, "fitshape", _read_fitshape(self.fitshape))
         for name in ("finder", "group_maker", "fitter"):
             value = getattr(self, name)
-            if value is not None and (not callable(value) or isinstance(value, type)):
+            _refuse_class(name, value)
+            if value is not None and not callable(value):
                 raise TypeError(f"{name} must be a callable object or None, found {value!r}")
+        _check_estimator(self.bkg_estimator)
         set_field(self, "sampler", _read_sampler(self.sampler))
         if self.priors is not None:
             normalise_priors(self.priors, describe_psf(self._model).shape_names)
@@ -337,9 +341,9 @@ class BasicPSFPhotometry:
             )
         if self.shape not in ("group", "image", "source"):
             raise ValueError(f"shape must be 'group', 'image' or 'source', found {self.shape!r}")
-        for name in ("aperture_radius",):
-            if getattr(self, name) is not None:
-                set_field(self, name, _require_number(name, getattr(self, name)))
+        if self.aperture_radius is not None:
+            radius = _require_number("aperture_radius", self.aperture_radius)
+            set_field(self, "aperture_radius", radius)
         if self.zero_point is not None:
             number = _require_number("zero_point", self.zero_point, positive=False)
             set_field(self, "zero_point", number)
@@ -347,12 +351,14 @@ class BasicPSFPhotometry:
             _require_integer("max_group_size", self.max_group_size, 1)
         if not 0.0 < _require_number("ci_prob", self.ci_prob) < 1.0:
             raise ValueError(f"ci_prob must lie between 0 and 1, found {self.ci_prob!r}")
-        if self.n_jobs != -1:
-            _require_integer("n_jobs", self.n_jobs, 1)
+        if self.n_jobs != -1 and _require_integer("n_jobs", self.n_jobs, -1) < 1:
+            raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, found {self.n_jobs}")
         if self.executor is not None and not hasattr(self.executor, "submit"):
             raise TypeError(f"executor must have a submit method, found {self.executor!r}")
-        if self.seed is not None:
-            _require_integer("seed", self.seed, 0)
+        if not isinstance(self.progress_bar, (bool, np.bool_)):
+            raise TypeError(f"progress_bar must be True or False, found {self.progress_bar!r}")
+        if self.seed is not None and _require_integer("seed", self.seed, 0) >= 2**64:
+            raise ValueError(f"seed must be below 2**64, found {self.seed}")
 
     def __repr__(self) -> str:
         """Show the arguments that differ from their defaults."""
@@ -622,6 +628,28 @@ class DAOPhotPSFPhotometry(IterativelySubtractedPSFPhotometry):
             niters=niters,
             **others,
         )
+
+
+def _refuse_class(name: str, value: Any) -> None:
+    """Raise TypeError for a class where an object is meant."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} must be an object, found the class {value.__name__}: write "
+            f"{value.__name__}(...)"
+        )
+
+
+def _check_estimator(value: Any) -> None:
+    """Raise TypeError or ValueError for what cannot be a sky estimator."""
+    _refuse_class("bkg_estimator", value)
+    if value is None or callable(value):
+        return
+    if isinstance(value, (str, bool)) or np.ndim(value) > 0:
+        raise TypeError(
+            "bkg_estimator must be None, a level, or a callable data -> level, "
+            f"found {value!r}"
+        )
+    _require_number("bkg_estimator", getattr(value, "value", value), positive=False)
 
 
 def _read_fitshape(value: Any) -> tuple[int, int]:

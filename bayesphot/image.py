@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -163,7 +164,8 @@ def _read_numbers(value, name: str) -> np.ndarray:
         raise ValueError(f"{name} must be an array of real numbers: {problem}") from None
     if array.dtype.kind not in "iuf":
         what = type(value).__name__ if array.ndim == 0 else f"dtype {array.dtype}"
-        raise TypeError(f"{name} must hold real numbers, found {what}")
+        hint = ": read the file first" if isinstance(value, (str, os.PathLike)) else ""
+        raise TypeError(f"{name} must hold real numbers, found {what}{hint}")
     # Values beyond float64 become infinite, and with that bad.
     with np.errstate(all="ignore"):
         return np.array(array, dtype=np.float64, order="C")

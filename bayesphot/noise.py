@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class CCDNoise:
 
     Raises
     ------
+    TypeError
+        If a value is not a number.
     ValueError
         If a value is out of its range.
 
@@ -44,6 +47,10 @@ class CCDNoise:
     sky: float = 0.0
 
     def __post_init__(self):
+        for name in ("gain", "read_noise", "sky"):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Real) or isinstance(value, bool):
+                raise TypeError(f"{name} must be a number, found {value!r}")
         if not (self.gain > 0.0 and math.isfinite(self.gain)):
             raise ValueError(f"gain must be positive and finite, found {self.gain!r}")
         if not (self.read_noise >= 0.0 and math.isfinite(self.read_noise)):

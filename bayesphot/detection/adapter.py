@@ -115,7 +115,10 @@ def _read_result(result: Any, finder: Any) -> Detections:
             f"finder must return a table or None, but {finder!r} returned "
             f"{type(result).__name__}: {result!r}"
         ) from None
-    columns = translate_columns(result)
+    try:
+        columns = translate_columns(result)
+    except (TypeError, ValueError) as problem:
+        raise type(problem)(f"table of finder {finder!r}: {problem}") from None
     n_rows = len(columns["x"])
     return Detections(
         x=columns["x"],

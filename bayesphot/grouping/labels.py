@@ -26,9 +26,12 @@ def read_labels(labels, size: int) -> np.ndarray:
     """Return a copy of the labels as int64 (size,)."""
     labels = np.asarray(labels)
     if labels.size and labels.dtype.kind not in "iu":
-        raise TypeError(f"group labels must be integers, found dtype {labels.dtype}")
+        raise TypeError(f"group_maker must return integers as labels, found dtype {labels.dtype}")
     if labels.shape != (size,):
-        raise ValueError(f"expected {size} group labels, found shape {labels.shape}")
+        raise ValueError(
+            f"group_maker must return one label for each of {size} sources, found shape "
+            f"{labels.shape}"
+        )
     return labels.astype(np.int64)
 
 

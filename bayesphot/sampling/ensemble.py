@@ -34,7 +34,7 @@ class EnsembleOptions:
 
     walkers: int | None = None
     steps: int = 500
-    max_steps: int = 16000
+    max_steps: int = 8000
 
 
 def sample_ensemble(
@@ -75,7 +75,8 @@ def _run_group(target, budget, seed, covariance, linear, options):
     n_dim = target.n_nonlinear + target.n_linear
     if n_dim == 0:
         return np.empty((0, budget.total)), 1.0, 0, True
-    n_walker = options.walkers or max(32, 4 * n_dim)
+    # emcee refuses fewer walkers than two a parameter.
+    n_walker = max(options.walkers, 2 * n_dim) if options.walkers else max(32, 4 * n_dim)
     n_walker = max(n_walker + n_walker % 2, 2 * n_dim + 2)
     start = np.concatenate([target.start(), linear])
     ensembles = []
@@ -109,7 +110,8 @@ def _open_ensemble(target, n_walker, n_dim, walkers, random):
     """Return an emcee sampler over the compiled density and its initial state."""
     import emcee
 
-    moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
+    # A tenth of the steps jump by a whole difference of walkers: from one mode to another.
+    moves = [(emcee.moves.DEMove(), 0.9), (emcee.moves.DEMove(gamma0=1.0), 0.1)]
     sampler = emcee.EnsembleSampler(n_walker, n_dim, target.log_joint, moves=moves, vectorize=True)
     # An integer seed would be ignored without a word: emcee wants the state of a generator.
     return sampler, emcee.State(walkers, random_state=random.get_state())
