@@ -25,6 +25,7 @@ from bayesphot.flags import Flag
 from bayesphot.grouping import group_sources, split_large_groups
 from bayesphot.image import Image
 from bayesphot.kernels.batches import FIT_CHI2
+from bayesphot.kernels.structs import RADIUS
 from bayesphot.mismatch import measure_mismatch
 from bayesphot.noise import CCDNoise, ccd_variance
 from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes
@@ -33,7 +34,7 @@ from bayesphot.render import render_sources
 from bayesphot.restarts import restart_pairs
 from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
-from bayesphot.starts import estimate_flux, set_priors, start_sources
+from bayesphot.starts import ALONE, estimate_flux, set_priors, start_sources
 
 __all__ = ["LoopPlan", "LoopResult", "run_loop"]
 
@@ -41,6 +42,8 @@ log = logging.getLogger("bayesphot")
 
 #: A detection nearer than this (in FWHM) to a source, or to a place refused before, is no news.
 COVERED = 0.5
+#: Times the start of a blended detection may move by the radius of its disc.
+MAX_MOVES = 3
 #: Refits after the variance of a CCD was renewed from the model; it settles in two.
 VARIANCE_ROUNDS = 2
 #: The sky is measured again outside all fit boxes where at least this many pixels remain.
@@ -115,6 +118,8 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     scene = _open_scene(catalog.select(row), pixels, plan)
     scene = _settle(scene, plan, observer)
     refused = np.empty((0, 2))
+    given = np.empty(0, dtype=np.int64) if positions is None else positions.id
+    scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
     while plan.finder is not None and _may_go_on(rounds, plan, image.good):
         rounds += 1
         fresh, refused = _find_more(scene, plan, refused, image.good)
@@ -127,6 +132,8 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
         row = _measurable_rows(catalog)
         scene = _extend_scene(scene, catalog.select(row), plan)
         scene = _settle(scene, plan, observer)
+        scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
+    row = _measurable_rows(catalog)
     scene = _finish(scene, plan, observer)
     return LoopResult(scene, catalog, row, rounds, observer.origin)
 
@@ -338,6 +345,51 @@ def _dirty_groups(scene: Scene) -> np.ndarray | None:
     if scene.fit is None:
         return None
     return np.isnan(scene.fit.source[scene.grouped.start[:-1], 0])
+
+
+def _follow_detections(scene: Scene, catalog: Catalog, refused, given, plan, observer):
+    """Move the starts of blended detections that the joint fit presses against their discs.
+
+    The centroid of a detection made on a blend, or on what a fit of too few sources left over,
+    can lie further from the source than its disc reaches. Such a start moves to where the fit of
+    all its group wants it, at most a few times a radius; given positions are the user's word.
+    Returns the scene, the catalogue, and all places refused so far.
+    """
+    settings = plan.settings
+    if settings.priors.radius is not None or not (settings.free_x and settings.free_y):
+        return scene, catalog, refused
+    for _move in range(MAX_MOVES):
+        pressed = _find_pressed(scene, given, settings)
+        if not pressed.any():
+            break
+        refused = np.concatenate([refused, scene.sources.center[pressed]])
+        moved = scene.catalog.id[pressed]
+        place = {int(i): row for row, i in enumerate(catalog.id)}
+        rows = np.array([place[int(i)] for i in moved])
+        x, y = catalog.x.copy(), catalog.y.copy()
+        x[rows], y[rows] = scene.sources.value[pressed, :2].T
+        catalog = replace(catalog, x=x, y=y)
+        scene = _extend_scene(scene, catalog.select(_measurable_rows(catalog)), plan)
+        if scene.fit is not None:
+            here = np.isin(scene.catalog.id, moved)[scene.grouped.member]
+            touched = np.maximum.reduceat(here, scene.grouped.start[:-1])
+            scene.fit.source[scene.grouped.start[:-1][touched], 0] = np.nan
+        scene = _settle(scene, plan, observer)
+    return scene, catalog, refused
+
+
+def _find_pressed(scene: Scene, given: np.ndarray, settings: ModelSettings) -> np.ndarray:
+    """Return which blended detections sit on the rim of their disc, clear of other sources."""
+    from scipy.spatial import cKDTree
+
+    place, prior = scene.sources.value[:, :2], scene.sources.prior
+    offset = np.hypot(*(place - scene.sources.center).T)
+    pressed = (offset > 0.999 * prior[:, RADIUS]) & (prior[:, RADIUS] < ALONE * settings.fwhm)
+    pressed &= ~np.isin(scene.catalog.id, given)
+    if pressed.any() and len(place) > 1:
+        distance, _ = cKDTree(place).query(place, k=2)
+        pressed &= distance[:, 1] > COVERED * settings.fwhm
+    return pressed
 
 
 def _finish(scene: Scene, plan: LoopPlan, observer: _Observer) -> Scene:
