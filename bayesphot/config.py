@@ -87,8 +87,8 @@ class EmceeSampler:
     """Sampling with emcee: independent ensembles as chains, over the compiled joint density.
 
     Walkers move by differential evolution (Ter Braak 2006), a tenth of the time by a whole
-    difference of two walkers, which reaches other modes. Runs are continued until they last fifty autocorrelation times and pass the
-    gates below, or reach ``max_steps``.
+    difference of two walkers, which reaches other modes. Runs are continued until they last
+    fifty autocorrelation times and pass the gates below, or reach ``max_steps``.
 
     Parameters
     ----------
@@ -351,7 +351,7 @@ class BasicPSFPhotometry:
             _require_integer("max_group_size", self.max_group_size, 1)
         if not 0.0 < _require_number("ci_prob", self.ci_prob) < 1.0:
             raise ValueError(f"ci_prob must lie between 0 and 1, found {self.ci_prob!r}")
-        if self.n_jobs != -1 and _require_integer("n_jobs", self.n_jobs, -1) < 1:
+        if _require_integer("n_jobs", self.n_jobs, -(2**31)) < 1 and self.n_jobs != -1:
             raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, found {self.n_jobs}")
         if self.executor is not None and not hasattr(self.executor, "submit"):
             raise TypeError(f"executor must have a submit method, found {self.executor!r}")
@@ -410,6 +410,7 @@ class BasicPSFPhotometry:
         catalog = None
         if positions is not None:
             catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
+            _check_known_fluxes(catalog, self._model)
         elif self.finder is None:
             raise ValueError("positions must be given where there is no finder")
         settings = self._make_settings()
@@ -646,10 +647,19 @@ def _check_estimator(value: Any) -> None:
         return
     if isinstance(value, (str, bool)) or np.ndim(value) > 0:
         raise TypeError(
-            "bkg_estimator must be None, a level, or a callable data -> level, "
-            f"found {value!r}"
+            f"bkg_estimator must be None, a level, or a callable data -> level, found {value!r}"
         )
     _require_number("bkg_estimator", getattr(value, "value", value), positive=False)
+
+
+def _check_known_fluxes(catalog, model) -> None:
+    """Raise ValueError where a flux is fixed and not given."""
+    unknown = np.flatnonzero(~np.isfinite(catalog.flux) & (catalog.flags == 0))
+    if model.fixed["flux"] and unknown.size:
+        raise ValueError(
+            "positions must have flux_0 in every row, for psf_model.flux is fixed; "
+            f"found none in row {unknown[0]}"
+        )
 
 
 def _read_fitshape(value: Any) -> tuple[int, int]:

@@ -114,6 +114,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     else:
         catalog = positions
     catalog = _flag_unmeasurable(catalog, pixels, plan.settings)
+    catalog = _estimate_starts(catalog, pixels, plan)
     row = _measurable_rows(catalog)
     scene = _open_scene(catalog.select(row), pixels, plan)
     scene = _settle(scene, plan, observer)
@@ -264,21 +265,24 @@ def _flag_unmeasurable(catalog: Catalog, pixels: Pixels, settings: ModelSettings
     return replace(catalog, flags=flags)
 
 
+def _estimate_starts(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Catalog:
+    """Return the catalogue with an aperture's flux where a measurable source has no start flux."""
+    unknown = ~np.isfinite(catalog.flux) & (catalog.flags == 0)
+    flux = catalog.flux.copy()
+    flux[unknown] = estimate_flux(
+        pixels.data,
+        pixels.weight,
+        catalog.x[unknown],
+        catalog.y[unknown],
+        sigma=plan.settings.shape_start,
+        radius=plan.aperture_radius,
+    )
+    return replace(catalog, flux=flux)
+
+
 def _open_scene(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
     """Return the scene of a catalogue's starts."""
     sources = start_sources(catalog, plan.settings)
-    unknown = ~np.isfinite(catalog.flux)
-    if unknown.any():
-        value = sources.value.copy()
-        value[unknown, 2] = estimate_flux(
-            pixels.data,
-            pixels.weight,
-            catalog.x[unknown],
-            catalog.y[unknown],
-            sigma=plan.settings.shape_start,
-            radius=plan.aperture_radius,
-        )
-        sources = replace(sources, value=value)
     grouped = _group(catalog, plan)
     sources = set_priors(sources, sources.value, pixels, grouped, plan.settings)
     model = render_sources(pixels.data.shape, sources.value)

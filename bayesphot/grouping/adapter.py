@@ -98,7 +98,7 @@ def _call_foreign(group_maker, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if x.size == 0:
         return np.empty(0, dtype=np.int64)
     if _takes_positions(group_maker):
-        labels = read_labels(group_maker(x.copy(), y.copy()), x.size)
+        labels = read_labels(group_maker(x.copy(), y.copy()), x.size, "labels of group_maker")
     else:
         labels = _label_by_table(group_maker, x, y)
     alone = labels < 0
@@ -126,7 +126,7 @@ def _label_by_table(group_maker, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     names = getattr(answer, "colnames", None)
     if names is None or "group_id" not in names:
         raise TypeError(f"{group_maker!r} must return a table with a column group_id")
-    labels = read_labels(answer["group_id"], x.size)
+    labels = read_labels(answer["group_id"], x.size, "labels of group_maker")
     if "id" not in names:
         return labels
     order = np.argsort(answer["id"], kind="stable")

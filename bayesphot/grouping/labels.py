@@ -22,15 +22,14 @@ def read_positions(x, y) -> tuple[np.ndarray, np.ndarray]:
     return columns[0], columns[1]
 
 
-def read_labels(labels, size: int) -> np.ndarray:
+def read_labels(labels, size: int, name: str = "labels") -> np.ndarray:
     """Return a copy of the labels as int64 (size,)."""
     labels = np.asarray(labels)
     if labels.size and labels.dtype.kind not in "iu":
-        raise TypeError(f"group_maker must return integers as labels, found dtype {labels.dtype}")
+        raise TypeError(f"{name} must be integers, found dtype {labels.dtype}")
     if labels.shape != (size,):
         raise ValueError(
-            f"group_maker must return one label for each of {size} sources, found shape "
-            f"{labels.shape}"
+            f"{name} must be one for each of {size} sources, found shape {labels.shape}"
         )
     return labels.astype(np.int64)
 

@@ -75,8 +75,7 @@ def _run_group(target, budget, seed, covariance, linear, options):
     n_dim = target.n_nonlinear + target.n_linear
     if n_dim == 0:
         return np.empty((0, budget.total)), 1.0, 0, True
-    # emcee refuses fewer walkers than two a parameter.
-    n_walker = max(options.walkers, 2 * n_dim) if options.walkers else max(32, 4 * n_dim)
+    n_walker = options.walkers or max(32, 4 * n_dim)
     n_walker = max(n_walker + n_walker % 2, 2 * n_dim + 2)
     start = np.concatenate([target.start(), linear])
     ensembles = []
