@@ -8,19 +8,31 @@ from .cache import borrowing, compiled
 from .diagnostics import (
     ESS_BULK,
     ESS_TAIL,
+    HIGH,
+    LOW,
+    MEDIAN,
     N_SUMMARY,
     R_HAT,
+    SD,
+    allocate_scratch,
     pareto_k,
-    summarise_into,
+    summarise_with,
 )
-from .gram import N_COLUMN, allocate_columns, fill_columns, fill_fisher, fill_gram
+from .gram import (
+    N_COLUMN,
+    allocate_columns,
+    count_columns,
+    fill_columns,
+    fill_fisher,
+    fill_gram,
+)
 from .group import allocate_work, gather_theta, replace_free, unpack_group
 from .independence import sample_group
 from .laplace import fill_laplace
 from .least_squares import conditional_flux_variance, fit_group, invert_fisher_into
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_lower_into
 from .random import seed_stream_into
-from .structs import DEGENERATE, LOG_SHAPE, SHAPE_MEAN, SHAPE_PRECISION
+from .structs import DEGENERATE, LOG_SHAPE, SHAPE_MEAN, SHAPE_PRECISION, VALUE
 
 #: Rows of the fit's and the sampler's per-group numbers.
 FIT_STATUS = 0
@@ -41,8 +53,17 @@ N_SAMPLING = 7
 
 
 @compiled
-def fit_batch(batch, max_iterations, tolerance, source_fit, group_fit, covariance_start,
-              covariance, conditional, sky_fit):
+def fit_batch(
+    batch,
+    max_iterations,
+    tolerance,
+    source_fit,
+    group_fit,
+    covariance_start,
+    covariance,
+    conditional,
+    sky_fit,
+):
     """Fit all groups of a batch.
 
     Fills ``source_fit`` (S, 4) x, y, flux, ln shape; ``sky_fit`` (G, E); ``group_fit`` (G, 5)
@@ -55,35 +76,42 @@ def fit_batch(batch, max_iterations, tolerance, source_fit, group_fit, covarianc
         work = allocate_work(batch, g, group)
         n = group.n_source
         a = batch.source_start[g]
-        n_sky = group.n_sky
-        size = n_sky + group.free.size + (n if batch.flux_free == 1 else 0)
-        fisher = np.zeros((size, size))
-        inverse = np.empty((size, size))
-        flux = np.zeros(n)
-        sky = np.zeros(n_sky)
-        chi2 = np.zeros(1)
-        status, iterations = fit_group(
-            group, work, max_iterations, tolerance, fisher, flux, sky, chi2
+        n_all = N_COLUMN * n + group.n_sky
+        size = group.n_sky + group.free.size + (n if batch.flux_free == 1 else 0)
+        gram = np.zeros((n_all, n_all))
+        products = np.empty(n_all)
+        square = np.zeros((4, size, size))
+        row = np.empty((4, size))
+        fisher = square[0]
+        status, iterations, chi2 = fit_group(
+            group,
+            work,
+            max_iterations,
+            tolerance,
+            allocate_columns(group.window),
+            gram,
+            products,
+            square,
+            row,
         )
-        if not invert_fisher_into(fisher, size, inverse):
+        inverse = covariance[covariance_start[g] : covariance_start[g + 1]].reshape((size, size))
+        if not invert_fisher_into(fisher, size, row[0], square[1], square[2], inverse):
             status = DEGENERATE
         group_fit[g, FIT_STATUS] = status
         group_fit[g, FIT_ITERATIONS] = iterations
-        group_fit[g, FIT_CHI2] = chi2[0]
+        group_fit[g, FIT_CHI2] = chi2
         for k in range(n):
             source_fit[a + k, 0] = work.state[k, 0] + batch.rows[g, 3]
             source_fit[a + k, 1] = work.state[k, 1] + batch.rows[g, 2]
-            source_fit[a + k, 2] = flux[k]
+            source_fit[a + k, 2] = work.vector[VALUE, k]
             source_fit[a + k, 3] = work.state[k, LOG_SHAPE]
             conditional[a + k] = np.nan
             if batch.flux_free == 1:
-                conditional[a + k] = conditional_flux_variance(group, fisher, k)
-        for e in range(n_sky):
-            sky_fit[g, e] = sky[e]
-        p = covariance_start[g]
-        for i in range(size):
-            for j in range(size):
-                covariance[p + i * size + j] = inverse[i, j]
+                conditional[a + k] = conditional_flux_variance(
+                    group, fisher, k, row[0], square[1], square[2], square[3]
+                )
+        for e in range(group.n_sky):
+            sky_fit[g, e] = work.vector[VALUE, n + e]
 
 
 @compiled
@@ -95,61 +123,86 @@ def score_shapes(batch, source_fit, sky_fit, group_fit):
     for g in range(batch.rows.shape[0]):
         group = unpack_group(batch, g)
         work = allocate_work(batch, g, group)
+        n = group.n_source
+        free = np.empty(group.free.size + 1, np.int64)
+        m = 0
+        for i in range(group.free.size):
+            if group.free[i] < 2 * n:
+                free[m] = group.free[i]
+                m += 1
+        free[m] = 3 * n
+        shaped = replace_free(group, free[: m + 1], np.int64(1))
+        n_all = N_COLUMN * n + group.n_sky
+        size = group.n_sky + (n if group.flux_free == 1 else 0) + m + 1
+        a = batch.source_start[g]
         group_fit[g, FIT_SHAPE_SCORE], group_fit[g, FIT_SHAPE_INFORMATION] = _score_shape(
-            batch, g, group, work, source_fit, sky_fit
+            shaped,
+            work,
+            batch.rows[g],
+            source_fit[a : a + n],
+            sky_fit[g],
+            allocate_columns(group.window),
+            np.zeros((n_all, n_all)),
+            np.empty(n_all),
+            np.zeros((2, size, size)),
+            np.empty((2, size)),
         )
 
 
-@compiled
-def _score_shape(batch, g, group, work, source_fit, sky_fit):
-    """Return (score, information) of the common ln shape of one group at its fit."""
-    n = group.n_source
-    a = batch.source_start[g]
-    n_sky = group.n_sky
-    flux = source_fit[a : a + n, 2].copy()
-    for k in range(n):
-        work.state[k, 0] = source_fit[a + k, 0] - batch.rows[g, 3]
-        work.state[k, 1] = source_fit[a + k, 1] - batch.rows[g, 2]
-        work.state[k, LOG_SHAPE] = source_fit[a + k, 3]
-    free = np.empty(group.free.size + 1, np.int64)
-    m = np.int64(0)
-    for i in range(group.free.size):
-        if group.free[i] < 2 * n:
-            free[m] = group.free[i]
-            m += 1
-    free[m] = 3 * n
-    shaped = replace_free(group, free[: m + 1], np.int64(1))
-    size = n_sky + (n if group.flux_free == 1 else 0) + m + 1
-    fisher = np.zeros((size, size))
-    score = np.zeros(size)
-    n_all = N_COLUMN * n + n_sky
-    gram = np.zeros((n_all, n_all))
-    products = np.empty(n_all)
-    columns = allocate_columns(shaped.window)
-    fill_columns(shaped.window, work.state, columns)
-    fill_gram(shaped.planes, shaped.window, shaped.sky, columns, np.int64(N_COLUMN), gram, products)
-    fill_fisher(shaped, work.state, flux, sky_fit[g], gram, products, fisher, score)
-    last = size - 1
+@borrowing
+def _score_shape(group, work, rows, source, sky, columns, gram, products, square, row):
+    """Return (score, information) of the common ln shape, the last parameter, at the fit."""
+    linear = work.vector[VALUE]
+    for k in range(group.n_source):
+        work.state[k, 0] = source[k, 0] - rows[3]
+        work.state[k, 1] = source[k, 1] - rows[2]
+        work.state[k, LOG_SHAPE] = source[k, 3]
+        linear[k] = source[k, 2]
+    for e in range(group.n_sky):
+        linear[group.n_source + e] = sky[e]
+    fisher = square[0]
+    factor = square[1]
+    score = row[0]
+    forward = row[1]
+    n_used = count_columns(group)
+    fill_columns(group, work, n_used, columns)
+    fill_gram(group, columns, n_used, work.unit[group.n_source], gram, products)
+    fill_fisher(group, work.state, linear, gram, products, fisher, score)
+    last = score.size - 1
     # The prior of the shape is the image's, added once by the caller.
-    fisher[last, last] -= shaped.prior[0, SHAPE_PRECISION]
-    score[last] += shaped.prior[0, SHAPE_PRECISION] * (
-        work.state[0, LOG_SHAPE] - shaped.prior[0, SHAPE_MEAN]
-    )
-    factor = np.empty((size, size))
-    if not factor_cholesky_into(fisher, size, factor):
+    precision = group.prior[0, SHAPE_PRECISION]
+    fisher[last, last] -= precision
+    score[last] += precision * (work.state[0, LOG_SHAPE] - group.prior[0, SHAPE_MEAN])
+    if not factor_cholesky_into(fisher, last + 1, factor):
         return 0.0, 0.0
     # The last pivot is the information left after projection; the score of the others is zero
     # at the fit, but for its tolerance: project it too.
-    forward = np.empty(size)
-    solve_lower_into(factor, size, score, forward)
+    solve_lower_into(factor, last + 1, score, forward)
     return forward[last] * factor[last, last], factor[last, last] ** 2
 
 
 @compiled
 def sample_batch(
-    batch, seeds, n_chain, n_draw, max_thin, n_burn, dof, widen, min_ess, max_r_hat, tail,
-    scores, guess_start, guess, source_draws, shape_draws, sky_draws, source_summary,
-    sky_summary, group_stats,
+    batch,
+    seeds,
+    n_chain,
+    n_draw,
+    max_thin,
+    n_burn,
+    dof,
+    widen,
+    min_ess,
+    max_r_hat,
+    tail,
+    scores,
+    guess_start,
+    guess,
+    source_draws,
+    shape_draws,
+    sky_draws,
+    source_summary,
+    sky_summary,
+    group_stats,
 ):
     """Sample all groups of a batch by independence Metropolis-Hastings, longer where short.
 
@@ -158,42 +211,70 @@ def sample_batch(
     ``source_summary`` (S, 4, 7), ``sky_summary`` (E, G, 7) and ``group_stats`` (G, 7).
     """
     total = n_chain * n_draw
+    scratch = allocate_scratch(total * max_thin)
     for g in range(batch.rows.shape[0]):
         group = unpack_group(batch, g)
         work = allocate_work(batch, g, group)
         n_free = group.free.size
         n = group.n_source
-        n_sky = group.n_sky
-        n_linear = n_sky + (n if batch.flux_free == 1 else 0)
+        n_all = N_COLUMN * n + group.n_sky
+        size = n_free + group.n_sky + (n if batch.flux_free == 1 else 0)
+        row = np.empty((8, size))
         theta = np.empty(n_free)
         gather_theta(group.free, work.state, theta)
         hessian = np.zeros((n_free, n_free))
         factor = np.zeros((n_free, n_free))
+        centers = np.empty((2, n_free))
+        factors = np.zeros((2, n_free, n_free))
+        out = np.empty((size, total))
+        summary = np.empty((size, N_SUMMARY))
+        stream = np.empty(4, np.uint64)
         stats = group_stats[g]
         stats[ACCEPTANCE] = -1.0
         first = guess_start[g]
         count = 0
         if n_free > 0:
             count = fill_laplace(
-                group, work, theta, guess[first : first + n_free], np.int64(3), hessian
+                group,
+                work,
+                theta,
+                guess[first : first + n_free],
+                np.int64(3),
+                allocate_columns(group.window),
+                np.zeros((n_all, n_all)),
+                np.empty(n_all),
+                row,
+                hessian,
+                factor,
             )
-        if count < 0 or not factor_cholesky_into(hessian, n_free, factor):
+        if count < 0:
             continue
         for i in range(n_free):
+            centers[0, i] = theta[i]
             for j in range(i + 1):
-                factor[i, j] /= widen
-        centers = theta.copy().reshape((1, n_free))
-        factors = factor.copy().reshape((1, n_free, n_free))
-        out = np.empty((n_free + n_linear, total))
-        summary = np.empty((n_free + n_linear, N_SUMMARY))
-        stream = np.empty(4, np.uint64)
+                factors[0, i, j] = factor[i, j] / widen
         seed_stream_into(seeds[g], stream)
+        n_center = np.int64(1)
         thin = np.int64(1)
         while True:
-            weights = np.empty(total * thin)
+            weights = scratch.reals[5, : total * thin]
             acceptance = sample_group(
-                group, work, centers, factors, dof, n_chain, n_draw, thin, n_burn, stream,
-                out, weights,
+                group,
+                work,
+                n_center,
+                centers,
+                factors,
+                dof,
+                n_chain,
+                n_draw,
+                thin,
+                n_burn,
+                stream,
+                row,
+                np.empty(3),
+                np.zeros((size, size)),
+                out,
+                weights,
             )
             count += total * thin + n_chain * n_burn
             stats[ACCEPTANCE] = acceptance
@@ -202,8 +283,8 @@ def sample_batch(
             if acceptance < 0.0:
                 break
             stats[PARETO_K] = pareto_k(weights) if n_free > 0 else np.nan
-            for p in range(n_free + n_linear):
-                summarise_into(out[p], n_chain, n_draw, tail, scores, summary[p])
+            for p in range(size):
+                summarise_with(out[p], n_chain, n_draw, tail, scores, scratch, summary[p])
             _find_worst(summary, stats)
             limit = min(1.0 - 1.0 / math.log10(total * thin), 0.7)
             good = (
@@ -213,12 +294,21 @@ def sample_batch(
             )
             if good or thin >= max_thin:
                 break
-            centers, factors = _adapt(out, theta, factor, n_free, widen)
+            n_center = _adapt(out, widen, hessian, factor, centers[1], factors[1])
             thin = min(4 * thin, max_thin)
-        if stats[ACCEPTANCE] < 0.0:
-            continue
-        _store(batch, g, group, out, summary, source_draws, shape_draws, sky_draws,
-               source_summary, sky_summary)
+        if stats[ACCEPTANCE] >= 0.0:
+            _store(
+                batch,
+                g,
+                group,
+                out,
+                summary,
+                source_draws,
+                shape_draws,
+                sky_draws,
+                source_summary,
+                sky_summary,
+            )
 
 
 @borrowing
@@ -243,106 +333,103 @@ def _find_worst(summary, stats):
         stats[WORST_TAIL] = 0.0
 
 
-@compiled
-def _adapt(out, theta, factor, n_free, widen):
-    """Return two proposal components: the Laplace one and one fitted to the pilot's draws.
+@borrowing
+def _adapt(out, widen, covariance, lower, center, factor):
+    """Fit a second proposal component to the pilot's draws; return how many there are now.
 
-    The pilot's draws only shape the proposal; none of them is kept.
+    The pilot's draws only shape the proposal; none of them is kept. ``covariance`` and
+    ``lower`` are scratch.
     """
     n = out.shape[1]
-    mean = np.zeros(n_free)
-    covariance = np.zeros((n_free, n_free))
+    n_free = center.size
     for i in range(n_free):
         s = 0.0
         for t in range(n):
             s += out[i, t]
-        mean[i] = s / n
+        center[i] = s / n
     for i in range(n_free):
         for j in range(i + 1):
             s = 0.0
             for t in range(n):
-                s += (out[i, t] - mean[i]) * (out[j, t] - mean[j])
+                s += (out[i, t] - center[i]) * (out[j, t] - center[j])
             covariance[i, j] = s / n
-            covariance[j, i] = covariance[i, j]
-    lower = np.empty((n_free, n_free))
-    precision = np.empty((n_free, n_free))
-    if factor_cholesky_into(covariance, n_free, lower):
-        invert_cholesky_into(lower, n_free, precision)
-        if factor_cholesky_into(precision, n_free, lower):
-            centers = np.empty((2, n_free))
-            factors = np.zeros((2, n_free, n_free))
-            for i in range(n_free):
-                centers[0, i] = theta[i]
-                centers[1, i] = mean[i]
-                for j in range(i + 1):
-                    factors[0, i, j] = factor[i, j]
-                    factors[1, i, j] = lower[i, j] / widen
-            return centers, factors
-    return theta.copy().reshape((1, n_free)), factor.copy().reshape((1, n_free, n_free))
+    if not factor_cholesky_into(covariance, n_free, lower):
+        return 1
+    invert_cholesky_into(lower, n_free, covariance)
+    if not factor_cholesky_into(covariance, n_free, factor):
+        return 1
+    for i in range(n_free):
+        for j in range(i + 1):
+            factor[i, j] /= widen
+    return 2
 
 
 @borrowing
-def _store(batch, g, group, out, summary, source_draws, shape_draws, sky_draws,
-           source_summary, sky_summary):
+def _store(
+    batch, g, group, out, summary, source_draws, shape_draws, sky_draws, source_summary, sky_summary
+):
     """Copy a group's draws and summaries to their sources' places, in image coordinates."""
     a = batch.source_start[g]
     n = group.n_source
     n_free = group.free.size
-    total = out.shape[1]
+    n_flux = n if batch.flux_free == 1 else 0
     for i in range(n_free):
         t = group.free[i]
         if t < 2 * n:
-            k = t // 2
-            c = t % 2
-            origin = batch.rows[g, 3 - c]
-            for s in range(total):
-                source_draws[c, a + k, s] = out[i, s] + origin
-            for m in range(N_SUMMARY):
-                source_summary[a + k, c, m] = summary[i, m]
-            _shift(source_summary[a + k, c], origin)
+            k = a + (t >> 1)
+            c = t & 1
+            _copy_row(
+                out[i],
+                summary[i],
+                np.float64(batch.rows[g, 3 - c]),
+                source_draws[c, k],
+                source_summary[k, c],
+            )
         elif t < 3 * n:
-            _store_shape(out[i], summary[i], a + t - 2 * n, shape_draws, source_summary)
+            k = a + t - 2 * n
+            _copy_shape(out[i], summary[i], shape_draws[k], source_summary[k, 3])
         else:
-            for k in range(n):
-                _store_shape(out[i], summary[i], a + k, shape_draws, source_summary)
-    first = n_free
-    if batch.flux_free == 1:
-        for k in range(n):
-            for s in range(total):
-                source_draws[2, a + k, s] = out[n_free + k, s]
-            for m in range(N_SUMMARY):
-                source_summary[a + k, 2, m] = summary[n_free + k, m]
-        first += n
+            for k in range(a, a + n):
+                _copy_shape(out[i], summary[i], shape_draws[k], source_summary[k, 3])
+    for k in range(n_flux):
+        _copy_row(
+            out[n_free + k],
+            summary[n_free + k],
+            0.0,
+            source_draws[2, a + k],
+            source_summary[a + k, 2],
+        )
     for e in range(group.n_sky):
-        for s in range(total):
-            sky_draws[e, g, s] = out[first + e, s]
-        for m in range(N_SUMMARY):
-            sky_summary[e, g, m] = summary[first + e, m]
+        i = n_free + n_flux + e
+        _copy_row(out[i], summary[i], 0.0, sky_draws[e, g], sky_summary[e, g])
 
 
 @borrowing
-def _shift(row, origin):
-    """Move the location numbers of a summary row."""
-    row[0] += origin
-    row[2] += origin
-    row[3] += origin
-
-
-@borrowing
-def _store_shape(draws, summary, k, shape_draws, source_summary):
-    """Store draws of a shape (not its logarithm) and the row of its logarithm's summary."""
-    total = draws.size
-    mean = 0.0
-    for s in range(total):
-        shape_draws[k, s] = math.exp(draws[s])
-        mean += shape_draws[k, s]
-    mean /= total
-    variance = 0.0
-    for s in range(total):
-        variance += (shape_draws[k, s] - mean) ** 2
+def _copy_row(draws, summary, origin, to_draws, to_summary):
+    """Copy draws and their summary, moved by an origin."""
+    for s in range(draws.size):
+        to_draws[s] = draws[s] + origin
     for m in range(N_SUMMARY):
-        source_summary[k, 3, m] = summary[m]
-    source_summary[k, 3, 0] = math.exp(summary[0])
-    source_summary[k, 3, 1] = math.sqrt(variance / max(total - 1, 1))
-    source_summary[k, 3, 2] = math.exp(summary[2])
-    source_summary[k, 3, 3] = math.exp(summary[3])
+        to_summary[m] = summary[m]
+    to_summary[MEDIAN] += origin
+    to_summary[LOW] += origin
+    to_summary[HIGH] += origin
+
+
+@borrowing
+def _copy_shape(draws, summary, to_draws, to_summary):
+    """Copy draws of a shape (not its logarithm) and the summary of its logarithm, made linear."""
+    mean = 0.0
+    for s in range(draws.size):
+        to_draws[s] = math.exp(draws[s])
+        mean += to_draws[s]
+    mean /= draws.size
+    variance = 0.0
+    for s in range(draws.size):
+        variance += (to_draws[s] - mean) ** 2
+    for m in range(N_SUMMARY):
+        to_summary[m] = summary[m]
+    to_summary[MEDIAN] = math.exp(summary[MEDIAN])
+    to_summary[SD] = math.sqrt(variance / max(draws.size - 1, 1))
+    to_summary[LOW] = math.exp(summary[LOW])
+    to_summary[HIGH] = math.exp(summary[HIGH])

@@ -27,102 +27,92 @@ from .structs import (
     SKY_RHS,
     WEIGHT,
     WEIGHTED,
+    X,
+    Y,
 )
 
 
 @borrowing
-def fill_linear_system(n_sky, planes, window, sky, state, profile, system, rhs):
-    """Fill the lower normal matrix and right-hand side of the linear parameters, no priors."""
-    n = state.shape[0]
-    for k in range(n):
-        r0 = window[k, 0]
-        r1 = window[k, 1]
-        c0 = window[k, 2]
-        c1 = window[k, 3]
-        sigma = math.exp(state[k, LOG_SHAPE])
-        across = profile[0, k, : c1 - c0]
-        down = profile[1, k, : r1 - r0]
-        profile_into(state[k, 0], sigma, c0, across.size, across)
-        profile_into(state[k, 1], sigma, r0, down.size, down)
-        weight = planes[WEIGHT, r0:r1, c0:c1]
-        weighted = planes[WEIGHTED, r0:r1, c0:c1]
-        ff = 0.0
-        fd = 0.0
-        if n_sky > 0:
-            # The first sky column rides along: one pass over the window instead of two.
-            plane = planes[SKY_PLANE, r0:r1, c0:c1]
-            fs = 0.0
-            for j in range(down.size):
-                s2 = 0.0
-                sd = 0.0
-                ss = 0.0
-                for i in range(across.size):
-                    f = across[i]
-                    s2 += weight[j, i] * f * f
-                    sd += weighted[j, i] * f
-                    ss += plane[j, i] * f
-                ff += down[j] * down[j] * s2
-                fd += down[j] * sd
-                fs += down[j] * ss
-            system[n, k] = fs
-        else:
-            for j in range(down.size):
-                s2 = 0.0
-                sd = 0.0
-                for i in range(across.size):
-                    f = across[i]
-                    s2 += weight[j, i] * f * f
-                    sd += weighted[j, i] * f
-                ff += down[j] * down[j] * s2
-                fd += down[j] * sd
-        system[k, k] = ff
-        rhs[k] = fd
-        for e in range(1, n_sky):
-            plane = planes[SKY_PLANE + e, r0:r1, c0:c1]
-            s = 0.0
-            for j in range(down.size):
-                t = 0.0
-                for i in range(across.size):
-                    t += plane[j, i] * across[i]
-                s += t * down[j]
-            system[n + e, k] = s
-        for l in range(k):
-            system[k, l] = _overlap(planes, window, profile, k, l)
-    for e in range(n_sky):
-        rhs[n + e] = sky[e, SKY_RHS]
-        for f in range(e + 1):
-            system[n + e, n + f] = sky[e, SKY_GRAM + f]
+def fill_unit(source, window, lines, unit):
+    """Fill a source of unit flux over its window, row after row."""
+    width = window[3] - window[2]
+    height = window[1] - window[0]
+    sigma = math.exp(source[LOG_SHAPE])
+    across = lines[0]
+    down = lines[1]
+    profile_into(source[X], sigma, window[2], width, across)
+    profile_into(source[Y], sigma, window[0], height, down)
+    for j in range(height):
+        row = unit[j * width : (j + 1) * width]
+        for i in range(row.size):
+            row[i] = down[j] * across[i]
 
 
 @borrowing
-def _overlap(planes, window, profile, k, l):
-    """Return the weighted product of two unit sources over the pixels both windows hold."""
+def dot_common(window, k, l, mine, other):
+    """Return the sum of products over the pixels that the windows of k and l share."""
     q0 = max(window[k, 0], window[l, 0])
-    q1 = min(window[k, 1], window[l, 1])
     p0 = max(window[k, 2], window[l, 2])
-    p1 = min(window[k, 3], window[l, 3])
-    if q1 <= q0 or p1 <= p0:
-        return 0.0
-    width = p1 - p0
-    ck = p0 - window[k, 2]
-    cl = p0 - window[l, 2]
-    rk = q0 - window[k, 0]
-    rl = q0 - window[l, 0]
-    ak = profile[0, k, ck : ck + width]
-    al = profile[0, l, cl : cl + width]
-    dk = profile[1, k, rk : rk + q1 - q0]
-    dl = profile[1, l, rl : rl + q1 - q0]
-    product = profile[0, profile.shape[1] - 1]
-    for i in range(width):
-        product[i] = ak[i] * al[i]
-    weight = planes[WEIGHT, q0:q1, p0:p1]
+    common = min(window[k, 3], window[l, 3]) - p0
     s = 0.0
-    for j in range(weight.shape[0]):
-        t = 0.0
-        for i in range(weight.shape[1]):
-            t += weight[j, i] * product[i]
-        s += t * dk[j] * dl[j]
+    if common <= 0:
+        return s
+    width = window[k, 3] - window[k, 2]
+    other_width = window[l, 3] - window[l, 2]
+    a = (q0 - window[k, 0]) * width + p0 - window[k, 2]
+    b = (q0 - window[l, 0]) * other_width + p0 - window[l, 2]
+    for _row in range(min(window[k, 1], window[l, 1]) - q0):
+        x = mine[a : a + common]
+        y = other[b : b + common]
+        for i in range(x.size):
+            s += x[i] * y[i]
+        a += width
+        b += other_width
     return s
+
+
+@borrowing
+def fill_linear_system(group, work):
+    """Fill the lower normal matrix and right-hand side of the linear parameters, no priors."""
+    n = group.n_source
+    n_sky = group.n_sky
+    window = group.window
+    system = work.system
+    rhs = work.vector[RHS]
+    for k in range(n):
+        size = (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2])
+        unit = work.unit[k, :size]
+        fill_unit(work.state[k], window[k], work.lines, unit)
+        weight = group.planes[k, WEIGHT]
+        weighted = group.planes[k, WEIGHTED]
+        ff = 0.0
+        fd = 0.0
+        fs = 0.0
+        for p in range(size):
+            f = unit[p]
+            ff += weight[p] * f * f
+            fd += weighted[p] * f
+            fs += weight[p] * f
+        system[k, k] = ff
+        rhs[k] = fd
+        if n_sky > 0:
+            system[n, k] = fs
+        for e in range(1, n_sky):
+            plane = group.planes[k, SKY_PLANE + e]
+            s = 0.0
+            for p in range(size):
+                s += plane[p] * unit[p]
+            system[n + e, k] = s
+        if k > 0:
+            scaled = work.unit[n]
+            for p in range(size):
+                scaled[p] = weight[p] * unit[p]
+            for l in range(k):
+                system[k, l] = dot_common(window, k, l, scaled, work.unit[l])
+    for e in range(n_sky):
+        rhs[n + e] = group.sky[e, SKY_RHS]
+        for f in range(e + 1):
+            system[n + e, n + f] = group.sky[e, SKY_GRAM + f]
 
 
 @borrowing
@@ -159,9 +149,7 @@ def solve_linear(group, work):
     system = work.system
     rhs = work.vector[RHS]
     mean = work.vector[MEAN]
-    fill_linear_system(
-        group.n_sky, group.planes, group.window, group.sky, work.state, work.profile, system, rhs
-    )
+    fill_linear_system(group, work)
     for e in range(group.n_sky):
         precision = group.sky[e, SKY_PRECISION]
         system[n + e, n + e] += precision

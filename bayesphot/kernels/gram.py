@@ -10,7 +10,9 @@ import math
 import numpy as np
 
 from .cache import borrowing, compiled
+from .density import dot_common
 from .gaussian import profile_gradient_into
+from .group import largest_window
 from .structs import (
     CENTER_X,
     FLUX_MEAN,
@@ -26,6 +28,8 @@ from .structs import (
     SKY_RHS,
     WEIGHT,
     WEIGHTED,
+    X,
+    Y,
 )
 
 #: Columns a source: value, d/dx, d/dy, d/dln(shape).
@@ -33,160 +37,154 @@ N_COLUMN = 4
 
 
 @compiled
-def fill_columns(window, state, columns):
-    """Fill ``columns`` (n, 4, rows, cols), each source in the upper left corner of its plane."""
-    fx = np.empty((3, columns.shape[3]))
-    fy = np.empty((3, columns.shape[2]))
-    for k in range(state.shape[0]):
-        r0 = window[k, 0]
-        c0 = window[k, 2]
-        height = window[k, 1] - r0
-        width = window[k, 3] - c0
-        sigma = math.exp(state[k, LOG_SHAPE])
-        profile_gradient_into(state[k, 0], sigma, c0, width, fx[0], fx[1], fx[2])
-        profile_gradient_into(state[k, 1], sigma, r0, height, fy[0], fy[1], fy[2])
-        for j in range(height):
-            for i in range(width):
-                columns[k, 0, j, i] = fy[0, j] * fx[0, i]
-                columns[k, 1, j, i] = fy[0, j] * fx[1, i]
-                columns[k, 2, j, i] = fy[1, j] * fx[0, i]
-                columns[k, 3, j, i] = fy[0, j] * fx[2, i] + fy[2, j] * fx[0, i]
-
-
-@compiled
 def allocate_columns(window):
     """Return room for the columns of sources with the given windows."""
-    height = 1
-    width = 1
-    for k in range(window.shape[0]):
-        height = max(height, window[k, 1] - window[k, 0])
-        width = max(width, window[k, 3] - window[k, 2])
-    return np.empty((window.shape[0], N_COLUMN, height, width))
+    return np.empty((window.shape[0], N_COLUMN, largest_window(window)))
 
 
-@compiled
-def fill_gram(planes, window, sky, columns, n_used, gram, products):
+@borrowing
+def count_columns(group):
+    """Return how many columns of a source are needed: 4 where a shape is free, else 3."""
+    for a in range(group.free.size):
+        if group.free[a] >= 2 * group.n_source:
+            return 4
+    return 3
+
+
+@borrowing
+def fill_columns(group, work, n_used, columns):
+    """Fill ``columns`` (n, 4, size) of each source over its window, row after row."""
+    lines = work.lines
+    for k in range(group.n_source):
+        first = group.window[k, 2]
+        width = group.window[k, 3] - first
+        height = group.window[k, 1] - group.window[k, 0]
+        sigma = math.exp(work.state[k, LOG_SHAPE])
+        profile_gradient_into(work.state[k, X], sigma, first, width, lines[0], lines[1], lines[2])
+        profile_gradient_into(
+            work.state[k, Y], sigma, group.window[k, 0], height, lines[3], lines[4], lines[5]
+        )
+        for j in range(height):
+            row = columns[k, :, j * width : (j + 1) * width]
+            f = lines[3, j]
+            by_center = lines[4, j]
+            by_shape = lines[5, j]
+            for i in range(width):
+                row[0, i] = f * lines[0, i]
+                row[1, i] = f * lines[1, i]
+                row[2, i] = by_center * lines[0, i]
+            if n_used == N_COLUMN:
+                for i in range(width):
+                    row[3, i] = f * lines[2, i] + by_shape * lines[0, i]
+
+
+@borrowing
+def fill_gram(group, columns, n_used, scaled, gram, products):
     """Fill the Gram matrix (full, symmetric) and products of columns with the weighted data.
 
     Column c < n_used of source k has index 4 k + c, sky column e has index 4 n + e.
     """
-    n = window.shape[0]
-    n_sky = sky.shape[0]
-    height = columns.shape[2]
-    width = columns.shape[3]
-    scaled = np.empty((height, width))
+    n = group.n_source
+    n_sky = group.n_sky
+    window = group.window
     for k in range(n):
-        r0 = window[k, 0]
-        r1 = window[k, 1]
-        c0 = window[k, 2]
-        c1 = window[k, 3]
-        weight = planes[WEIGHT, r0:r1, c0:c1]
-        weighted = planes[WEIGHTED, r0:r1, c0:c1]
+        size = (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2])
+        weight = group.planes[k, WEIGHT]
+        weighted = group.planes[k, WEIGHTED]
         for c in range(n_used):
             row = N_COLUMN * k + c
             column = columns[k, c]
             s = 0.0
-            for j in range(weight.shape[0]):
-                for i in range(weight.shape[1]):
-                    s += weighted[j, i] * column[j, i]
-                    scaled[j, i] = weight[j, i] * column[j, i]
+            for p in range(size):
+                s += weighted[p] * column[p]
+                scaled[p] = weight[p] * column[p]
             products[row] = s
             for e in range(n_sky):
-                plane = planes[SKY_PLANE + e, r0:r1, c0:c1]
+                plane = group.planes[k, SKY_PLANE + e]
                 s = 0.0
-                for j in range(plane.shape[0]):
-                    for i in range(plane.shape[1]):
-                        s += plane[j, i] * column[j, i]
+                for p in range(size):
+                    s += plane[p] * column[p]
                 gram[row, N_COLUMN * n + e] = s
                 gram[N_COLUMN * n + e, row] = s
-            for l in range(k + 1):
-                q0 = max(r0, window[l, 0])
-                q1 = min(r1, window[l, 1])
-                p0 = max(c0, window[l, 2])
-                p1 = min(c1, window[l, 3])
-                top = c + 1 if l == k else n_used
-                for d in range(top):
-                    s = 0.0
-                    if q1 > q0 and p1 > p0:
-                        mine = scaled[q0 - r0 : q1 - r0, p0 - c0 : p1 - c0]
-                        o = window[l, 0]
-                        u = window[l, 2]
-                        other = columns[l, d, q0 - o : q1 - o, p0 - u : p1 - u]
-                        for j in range(mine.shape[0]):
-                            for i in range(mine.shape[1]):
-                                s += mine[j, i] * other[j, i]
+            for d in range(c + 1):
+                other = columns[k, d]
+                s = 0.0
+                for p in range(size):
+                    s += scaled[p] * other[p]
+                gram[row, N_COLUMN * k + d] = s
+                gram[N_COLUMN * k + d, row] = s
+            for l in range(k):
+                for d in range(n_used):
+                    s = dot_common(window, k, l, scaled, columns[l, d])
                     gram[row, N_COLUMN * l + d] = s
                     gram[N_COLUMN * l + d, row] = s
     for e in range(n_sky):
-        products[N_COLUMN * n + e] = sky[e, SKY_RHS]
+        products[N_COLUMN * n + e] = group.sky[e, SKY_RHS]
         for f in range(e + 1):
-            gram[N_COLUMN * n + e, N_COLUMN * n + f] = sky[e, SKY_GRAM + f]
-            gram[N_COLUMN * n + f, N_COLUMN * n + e] = sky[e, SKY_GRAM + f]
+            gram[N_COLUMN * n + e, N_COLUMN * n + f] = group.sky[e, SKY_GRAM + f]
+            gram[N_COLUMN * n + f, N_COLUMN * n + e] = group.sky[e, SKY_GRAM + f]
 
 
-@compiled
-def fill_fisher(group, state, flux, sky, gram, products, fisher, score):
+@borrowing
+def project_residual(gram, products, linear, n, i):
+    """Return column i times the weighted residuals: C_i^T W (d - model of ``linear``)."""
+    s = products[i]
+    for k in range(n):
+        s -= gram[i, N_COLUMN * k] * linear[k]
+    for e in range(linear.size - n):
+        s -= gram[i, N_COLUMN * n + e] * linear[n + e]
+    return s
+
+
+@borrowing
+def _locate_column(group, p, u, linear):
+    """Return (column, coefficient) of term u of the model's derivative to joint parameter p."""
+    n = group.n_source
+    n_flux = n if group.flux_free == 1 else 0
+    if p < n_flux:
+        return N_COLUMN * p, 1.0
+    if p < n_flux + group.n_sky:
+        return N_COLUMN * n + p - n_flux, 1.0
+    t = group.free[p - n_flux - group.n_sky]
+    if t < 2 * n:
+        return N_COLUMN * (t >> 1) + 1 + (t & 1), linear[t >> 1]
+    if t < 3 * n:
+        return N_COLUMN * (t - 2 * n) + 3, linear[t - 2 * n]
+    return N_COLUMN * u + 3, linear[u]
+
+
+@borrowing
+def fill_fisher(group, state, linear, gram, products, fisher, score):
     """Fill the joint Fisher matrix and score, priors included, at the given linear values.
 
     Order: free linear parameters (fluxes, then sky), then the free nonlinear ones. The model of
     nonlinear parameter a has derivative sum_k f_k column(k, a), so
     F_ab = D_a^T W D_b + prior precision,  score_a = D_a^T W (d - model) + prior term.
+    ``linear`` holds all fluxes, then the sky.
     """
     n = group.n_source
-    n_sky = group.n_sky
-    n_all = N_COLUMN * n + n_sky
-    n_linear = n_sky + (n if group.flux_free == 1 else 0)
+    n_linear = group.n_sky + (n if group.flux_free == 1 else 0)
     size = n_linear + group.free.size
-    residual = np.empty(n_all)
-    for i in range(n_all):
-        s = products[i]
-        for k in range(n):
-            s -= gram[i, N_COLUMN * k] * flux[k]
-        for e in range(n_sky):
-            s -= gram[i, N_COLUMN * n + e] * sky[e]
-        residual[i] = s
-    # Sparse rows: parameter p is a sum of at most n columns with coefficients.
-    column = np.empty((size, n + 1), np.int64)
-    coefficient = np.empty((size, n + 1))
-    length = np.ones(size, np.int64)
-    n_flux = n_linear - n_sky
-    for p in range(n_flux):
-        column[p, 0] = N_COLUMN * p
-        coefficient[p, 0] = 1.0
-    for e in range(n_sky):
-        column[n_flux + e, 0] = N_COLUMN * n + e
-        coefficient[n_flux + e, 0] = 1.0
-    for a in range(group.free.size):
-        p = n_linear + a
-        t = group.free[a]
-        if t < 2 * n:
-            column[p, 0] = N_COLUMN * (t // 2) + 1 + t % 2
-            coefficient[p, 0] = flux[t // 2]
-        elif t < 3 * n:
-            column[p, 0] = N_COLUMN * (t - 2 * n) + 3
-            coefficient[p, 0] = flux[t - 2 * n]
-        else:
-            length[p] = n
-            for k in range(n):
-                column[p, k] = N_COLUMN * k + 3
-                coefficient[p, k] = flux[k]
     for p in range(size):
-        s = 0.0
-        for u in range(length[p]):
-            s += coefficient[p, u] * residual[column[p, u]]
-        score[p] = s
+        # Only a shape shared by all sources is a sum of several columns.
+        shared = p >= n_linear and group.free[p - n_linear] == 3 * n
+        score[p] = 0.0
         for q in range(p + 1):
-            s = 0.0
-            for u in range(length[p]):
-                for v in range(length[q]):
-                    s += coefficient[p, u] * coefficient[q, v] * gram[column[p, u], column[q, v]]
-            fisher[p, q] = s
-            fisher[q, p] = s
-    _add_priors(group, state, flux, sky, fisher, score)
+            fisher[p, q] = 0.0
+        for u in range(n if shared else 1):
+            i, f = _locate_column(group, p, u, linear)
+            score[p] += f * project_residual(gram, products, linear, n, i)
+            for q in range(p + 1):
+                for v in range(n if shared and q == p else 1):
+                    j, h = _locate_column(group, q, v, linear)
+                    fisher[p, q] += f * h * gram[i, j]
+        for q in range(p):
+            fisher[q, p] = fisher[p, q]
+    _add_priors(group, state, linear, fisher, score)
 
 
 @borrowing
-def _add_priors(group, state, flux, sky, fisher, score):
+def _add_priors(group, state, linear, fisher, score):
     """Add precision and score of the normal priors."""
     n = group.n_source
     prior = group.prior
@@ -195,12 +193,12 @@ def _add_priors(group, state, flux, sky, fisher, score):
         for k in range(n):
             precision = prior[k, FLUX_PRECISION]
             fisher[p, p] += precision
-            score[p] -= precision * (flux[k] - prior[k, FLUX_MEAN])
+            score[p] -= precision * (linear[k] - prior[k, FLUX_MEAN])
             p += 1
     for e in range(group.n_sky):
         precision = group.sky[e, SKY_PRECISION]
         fisher[p, p] += precision
-        score[p] -= precision * (sky[e] - group.sky[e, SKY_MEAN])
+        score[p] -= precision * (linear[n + e] - group.sky[e, SKY_MEAN])
         p += 1
     for a in range(group.free.size):
         t = group.free[a]

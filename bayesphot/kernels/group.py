@@ -32,13 +32,21 @@ def unpack_group(batch, g):
     """
     a = batch.source_start[g]
     n = batch.source_start[g + 1] - a
-    n_row = batch.rows[g, 0]
-    n_col = batch.rows[g, 1]
     n_sky = batch.sky_prior.shape[1]
-    planes = np.empty((2 + n_sky, n_row, n_col))
+    window = batch.window[a : a + n]
+    first = batch.pixel_start[g]
+    end = batch.pixel_start[g + 1]
+    planes = np.empty((n, SKY_PLANE + max(n_sky, 1), largest_window(window)))
     sky = np.zeros((n_sky, 3 + n_sky))
-    chi2 = _fill_planes(batch.data, batch.weight, batch.neighbours, batch.pixel_start[g],
-                        planes, sky)
+    chi2 = _fill_planes(
+        batch.data[first:end],
+        batch.weight[first:end],
+        batch.neighbours[first:end],
+        batch.rows[g],
+        window,
+        planes,
+        sky,
+    )
     for e in range(n_sky):
         sky[e, SKY_MEAN] = batch.sky_prior[g, e, 0]
         sky[e, SKY_PRECISION] = batch.sky_prior[g, e, 1]
@@ -51,6 +59,8 @@ def unpack_group(batch, g):
     for i in range(free.size):
         if free[i] >= 2 * n:
             n_shape += 1
+    pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
+    n_pair = _list_pairs(prior, pairs)
     return Group(
         batch.psf_kind,
         batch.flux_free,
@@ -59,43 +69,78 @@ def unpack_group(batch, g):
         n_shape,
         chi2,
         planes,
-        batch.window[a : a + n],
+        window,
         free,
         prior,
         sky,
-        _list_pairs(prior),
+        pairs[:n_pair],
     )
 
 
-@compiled
-def _fill_planes(data, weight, neighbours, first, planes, sky):
+@borrowing
+def largest_window(window):
+    """Return the number of pixels of the largest window, at least 1."""
+    size = 1
+    for k in range(window.shape[0]):
+        size = max(size, (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2]))
+    return size
+
+
+@borrowing
+def _fill_planes(data, weight, neighbours, rows, window, planes, sky):
     """Fill the weighted planes and the sky's own sums; return sum w d^2."""
     n_sky = sky.shape[0]
+    n_col = rows[1]
+    middle_x = 0.5 * (rows[1] - 1)
+    middle_y = 0.5 * (rows[0] - 1)
     chi2 = 0.0
-    column = np.ones(3)
-    for j in range(planes.shape[1]):
-        for i in range(planes.shape[2]):
-            q = first + j * planes.shape[2] + i
-            w = weight[q]
-            d = data[q] - neighbours[q]
-            planes[WEIGHT, j, i] = w
-            planes[WEIGHTED, j, i] = w * d
-            chi2 += w * d * d
-            column[1] = i - 0.5 * (planes.shape[2] - 1)
-            column[2] = j - 0.5 * (planes.shape[1] - 1)
-            for e in range(n_sky):
-                planes[SKY_PLANE + e, j, i] = w * column[e]
-                sky[e, SKY_RHS] += w * d * column[e]
-                for f in range(n_sky):
-                    sky[e, SKY_GRAM + f] += w * column[e] * column[f]
+    sum_w = 0.0
+    sum_d = 0.0
+    for p in range(data.size):
+        d = data[p] - neighbours[p]
+        chi2 += weight[p] * d * d
+        sum_d += weight[p] * d
+        sum_w += weight[p]
+    if n_sky > 0:
+        sky[0, SKY_RHS] = sum_d
+        sky[0, SKY_GRAM] = sum_w
+    if n_sky == 3:
+        for j in range(rows[0]):
+            y = j - middle_y
+            for i in range(n_col):
+                p = j * n_col + i
+                x = i - middle_x
+                d = data[p] - neighbours[p]
+                sky[1, SKY_RHS] += weight[p] * d * x
+                sky[2, SKY_RHS] += weight[p] * d * y
+                sky[1, SKY_GRAM] += weight[p] * x
+                sky[2, SKY_GRAM] += weight[p] * y
+                sky[1, SKY_GRAM + 1] += weight[p] * x * x
+                sky[2, SKY_GRAM + 1] += weight[p] * x * y
+                sky[2, SKY_GRAM + 2] += weight[p] * y * y
+    for k in range(window.shape[0]):
+        first = window[k, 2]
+        width = window[k, 3] - first
+        for j in range(window[k, 1] - window[k, 0]):
+            p = (window[k, 0] + j) * n_col + first
+            w = weight[p : p + width]
+            d = data[p : p + width]
+            m = neighbours[p : p + width]
+            row = planes[k, :, j * width : (j + 1) * width]
+            for i in range(width):
+                row[WEIGHT, i] = w[i]
+                row[WEIGHTED, i] = w[i] * (d[i] - m[i])
+            if n_sky == 3:
+                for i in range(width):
+                    row[SKY_PLANE + 1, i] = w[i] * (first + i - middle_x)
+                    row[SKY_PLANE + 2, i] = w[i] * (window[k, 0] + j - middle_y)
     return chi2
 
 
-@compiled
-def _list_pairs(prior):
-    """Return the pairs whose discs meet: they keep the order of their centres."""
+@borrowing
+def _list_pairs(prior, pairs):
+    """Fill the pairs whose discs meet (they keep the order of their centres); return how many."""
     n = prior.shape[0]
-    pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
     m = 0
     for k in range(n):
         for l in range(k):
@@ -106,7 +151,7 @@ def _list_pairs(prior):
                 pairs[m, 0] = k
                 pairs[m, 1] = l
                 m += 1
-    return pairs[:m]
+    return m
 
 
 @compiled
@@ -114,7 +159,7 @@ def allocate_work(batch, g, group):
     """Return scratch for a group, its state set to the batch's, in patch pixels."""
     n = group.n_source
     n_linear = n + group.n_sky
-    longest = max(group.planes.shape[1], group.planes.shape[2])
+    longest = max(batch.rows[g, 0], batch.rows[g, 1])
     a = batch.source_start[g]
     state = batch.state[a : a + n].copy()
     for k in range(n):
@@ -122,10 +167,11 @@ def allocate_work(batch, g, group):
         state[k, 1] -= batch.rows[g, 2]
     return Work(
         state,
-        np.empty((2, n + 1, longest)),
+        np.empty((6, longest)),
+        np.empty((n + 1, group.planes.shape[2])),
         np.zeros((n_linear, n_linear)),
         np.empty((n_linear, n_linear)),
-        np.empty((2, n_linear)),
+        np.empty((3, n_linear)),
     )
 
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .cache import borrowing, compiled
+from .cache import borrowing
 from .density import log_density
 from .linalg import solve_upper_into
 from .random import draw_gamma, draw_normal, draw_uniform
@@ -34,11 +34,12 @@ def _log_student(theta, center, factor, log_norm, dof):
 
 
 @borrowing
-def student_norm(factor, n, dof):
-    """Return the log normalisation of a Student t with precision factor L L^T."""
+def student_norm(diagonal, dof):
+    """Return the log normalisation of a Student t with the diagonal of its precision factor."""
+    n = diagonal.size
     s = math.lgamma(0.5 * (dof + n)) - math.lgamma(0.5 * dof) - 0.5 * n * math.log(dof * math.pi)
     for i in range(n):
-        s += math.log(factor[i, i])
+        s += math.log(diagonal[i])
     return s
 
 
@@ -57,55 +58,76 @@ def _draw_linear(stream, prior, n_flux, factor, mean, noise, value):
     return True
 
 
-@compiled
+@borrowing
 def sample_group(
-    group, work, centers, factors, dof, n_chain, n_draw, thin, n_burn, stream, out, log_weight
+    group,
+    work,
+    n_center,
+    centers,
+    factors,
+    dof,
+    n_chain,
+    n_draw,
+    thin,
+    n_burn,
+    stream,
+    row,
+    norms,
+    kept_factor,
+    out,
+    log_weight,
 ):
     """Run the chains; return the share of accepted proposals, -1 where none could start.
 
     Parameters
     ----------
     centers, factors : (m, D), (m, D, D)
-        Equally weighted Student t components: centre and Cholesky factor of the precision.
+        Equally weighted Student t components, the first ``n_center`` of them: centre and
+        Cholesky factor of the precision.
     out : (D + L, n_chain * n_draw)
         Draws: free nonlinear parameters, then free linear ones.
     log_weight : (n_chain * n_draw * thin)
         Log importance weights of the proposals, NaN where not used.
     n_burn : int
         Steps before the first kept one, at least 1 in each chain.
+    row, norms, kept_factor : (8, D + L), (m + 1), (L, L)
+        Scratch.
     """
     n_free = group.free.size
-    n = group.n_source
-    n_sky = group.n_sky
-    n_flux = n if group.flux_free == 1 else 0
-    n_linear = n_sky + n_flux
-    n_center = centers.shape[0]
-    theta = np.empty(n_free)
-    state = np.empty(n_free)
-    normal = np.empty(n_free)
-    offset = np.empty(n_free)
-    noise = np.empty(n_linear)
-    linear = np.empty(n_linear)
-    kept = np.empty(n_linear)
-    kept_factor = np.zeros((n_linear, n_linear))
-    kept_mean = np.zeros(n_linear)
-    norms = np.empty(n_center)
+    n_flux = group.n_source if group.flux_free == 1 else 0
+    n_linear = group.n_sky + n_flux
+    prior = group.prior
+    mean = work.vector[MEAN]
+    theta = row[0, :n_free]
+    state = row[1, :n_free]
+    normal = row[2, :n_free]
+    offset = row[3, :n_free]
+    noise = row[4, :n_linear]
+    linear = row[5, :n_linear]
+    kept = row[6, :n_linear]
+    kept_mean = row[7, :n_linear]
     for c in range(n_center):
-        norms[c] = student_norm(factors[c], n_free, dof)
+        for i in range(n_free):
+            normal[i] = factors[c, i, i]
+        norms[c] = student_norm(normal, dof)
     # Only where both coordinates of one lone source are free is the disc worth a share.
-    disc = n == 1 and n_free >= 2 and group.free[1] == 1 and group.prior[0, RADIUS] < np.inf
-    disc = disc and n_center == 1
+    disc = group.n_source == 1 and n_center == 1 and n_free >= 2 and group.free[1] == 1
+    disc = disc and prior[0, RADIUS] < np.inf
     disc_density = 0.0
     if disc:
-        disc_density = 1.0 / (math.pi * group.prior[0, RADIUS] * group.prior[0, RADIUS])
+        disc_density = 1.0 / (math.pi * prior[0, RADIUS] * prior[0, RADIUS])
+        if n_free == 3:
+            norms[n_center] = student_norm(normal[2:], dof)
     accepted = 0
     used = 0
-    for chain in range(n_chain):
+    column = 0
+    for _chain in range(n_chain):
         current = -np.inf
-        n_step = n_draw * thin
-        step = -n_burn
+        # Steps until the next kept one.
+        wait = n_burn + thin
+        end = column + n_draw
         misses = 0
-        while step < n_step:
+        while column < end:
             component = 0
             if n_center > 1:
                 component = min(int(draw_uniform(stream) * n_center), n_center - 1)
@@ -116,21 +138,19 @@ def sample_group(
             for i in range(n_free):
                 theta[i] = centers[component, i] + offset[i]
             if disc and draw_uniform(stream) < _DISC_SHARE:
-                r = group.prior[0, RADIUS] * math.sqrt(draw_uniform(stream))
+                r = prior[0, RADIUS] * math.sqrt(draw_uniform(stream))
                 angle = 2.0 * math.pi * draw_uniform(stream)
-                theta[0] = group.prior[0, CENTER_X] + r * math.cos(angle)
-                theta[1] = group.prior[0, CENTER_Y] + r * math.sin(angle)
+                theta[0] = prior[0, CENTER_X] + r * math.cos(angle)
+                theta[1] = prior[0, CENTER_Y] + r * math.sin(angle)
             weight = log_density(theta, group, work)
             inside = False
             if weight > -np.inf:
-                weight -= _log_proposal(
-                    theta, centers, factors, norms, dof, disc, disc_density
-                )
-                inside = _draw_linear(
-                    stream, group.prior, n_flux, work.factor, work.vector[MEAN], noise, linear)
+                weight -= _log_proposal(theta, n_center, centers, factors, norms, dof, disc_density)
+                inside = _draw_linear(stream, prior, n_flux, work.factor, mean, noise, linear)
                 if not inside:
                     weight = -np.inf
-            if step >= 0:
+            burnt = wait <= thin
+            if burnt:
                 log_weight[used] = weight
                 used += 1
             if current == -np.inf and not inside:
@@ -141,40 +161,39 @@ def sample_group(
                 continue
             if inside and (weight >= current or math.log(draw_uniform(stream)) < weight - current):
                 current = weight
-                if step >= 0:
+                if burnt:
                     accepted += 1
                 for i in range(n_free):
                     state[i] = theta[i]
                 for i in range(n_linear):
                     kept[i] = linear[i]
-                    kept_mean[i] = work.vector[MEAN, i]
+                    kept_mean[i] = mean[i]
                     for j in range(i + 1):
                         kept_factor[i, j] = work.factor[i, j]
-            elif _draw_linear(
-                stream, group.prior, n_flux, kept_factor, kept_mean, noise, linear):
+            elif _draw_linear(stream, prior, n_flux, kept_factor, kept_mean, noise, linear):
                 for i in range(n_linear):
                     kept[i] = linear[i]
-            if step >= 0 and step % thin == thin - 1:
-                column = chain * n_draw + step // thin
+            wait -= 1
+            if wait == 0:
                 for i in range(n_free):
                     out[i, column] = state[i]
                 for i in range(n_linear):
                     out[n_free + i, column] = kept[i]
-            step += 1
+                column += 1
+                wait = thin
     for i in range(used, log_weight.size):
         log_weight[i] = np.nan
     return accepted / max(used, 1)
 
 
 @borrowing
-def _log_proposal(theta, centers, factors, norms, dof, disc, disc_density):
+def _log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
     """Return the log density of the proposal mixture at theta.
 
-    In the disc component a shape keeps its Student t draw: the product of the disc and of the
-    t marginal of the last coordinate, whose scale is 1 / L[-1, -1].
+    In the disc component (where its density is not 0) a shape keeps its Student t draw: the
+    product of the disc and of the t marginal of the last coordinate, whose scale is
+    1 / L[-1, -1] and whose norm is the last of ``norms``.
     """
-    n_center = centers.shape[0]
-    n_free = theta.size
     top = _log_student(theta, centers[0], factors[0], norms[0], dof)
     if n_center > 1:
         s = 1.0
@@ -186,16 +205,10 @@ def _log_proposal(theta, centers, factors, norms, dof, disc, disc_density):
             else:
                 s += math.exp(other - top)
         top += math.log(s / n_center)
-    if disc:
+    if disc_density > 0.0:
         uniform = disc_density
-        if n_free == 3:
-            width = factors[0, 2, 2]
-            z = (theta[2] - centers[0, 2]) * width
-            uniform *= math.exp(
-                math.lgamma(0.5 * (dof + 1.0))
-                - math.lgamma(0.5 * dof)
-                - 0.5 * math.log(dof * math.pi)
-                - 0.5 * (dof + 1.0) * math.log1p(z * z / dof)
-            ) * width
+        if theta.size == 3:
+            z = (theta[2] - centers[0, 2]) * factors[0, 2, 2]
+            uniform *= math.exp(norms[n_center] - 0.5 * (dof + 1.0) * math.log1p(z * z / dof))
         top = math.log((1.0 - _DISC_SHARE) * math.exp(top) + _DISC_SHARE * uniform)
     return top

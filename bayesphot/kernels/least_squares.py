@@ -8,28 +8,46 @@ import math
 
 import numpy as np
 
-from .cache import borrowing, compiled
+from .cache import borrowing
 from .density import solve_linear
-from .gram import N_COLUMN, allocate_columns, fill_columns, fill_fisher, fill_gram
+from .gram import (
+    N_COLUMN,
+    count_columns,
+    fill_columns,
+    fill_fisher,
+    fill_gram,
+    project_residual,
+)
 from .group import gather_theta, log_prior, scatter_theta
-from .linalg import factor_cholesky_into, solve_cholesky_into
-from .structs import CENTER_X, CENTER_Y, CONVERGED, DEGENERATE, FLUX, ITERATION_LIMIT, MEAN, RADIUS
+from .linalg import factor_cholesky_into, invert_cholesky_into, solve_cholesky_into
+from .structs import (
+    CENTER_X,
+    CENTER_Y,
+    CONVERGED,
+    DEGENERATE,
+    FLUX,
+    ITERATION_LIMIT,
+    MEAN,
+    RADIUS,
+    VALUE,
+)
 
 
 @borrowing
-def read_linear(group, work, flux, sky):
-    """Copy the solved linear parameters; known fluxes stay as they are."""
+def read_linear(group, work, linear):
+    """Copy the solved linear parameters to (fluxes, sky); known fluxes stay as they are."""
     n = group.n_source
+    mean = work.vector[MEAN]
     first = 0
     if group.flux_free == 1:
         for k in range(n):
-            flux[k] = work.vector[MEAN, k]
+            linear[k] = mean[k]
         first = n
     else:
         for k in range(n):
-            flux[k] = work.state[k, FLUX]
+            linear[k] = work.state[k, FLUX]
     for e in range(group.n_sky):
-        sky[e] = work.vector[MEAN, first + e]
+        linear[n + e] = mean[first + e]
 
 
 @borrowing
@@ -61,51 +79,44 @@ def clip_to_disc(group, theta, trial, step, scale):
                 trial[a] = group.prior[k, CENTER_X + t % 2] + math.copysign(r, d)
 
 
-@compiled
-def fit_group(group, work, max_iterations, tolerance, fisher, flux, sky, chi2):
-    """Fit one group from the scratch's start; return (status, iterations).
+@borrowing
+def fit_group(group, work, max_iterations, tolerance, columns, gram, products, square, row):
+    """Fit one group from the scratch's start; return (status, iterations, chi-squared).
 
-    On return ``fisher`` is the joint matrix at the optimum, ``chi2[0]`` the data's chi-squared,
-    and the scratch holds the optimum. ``tolerance`` is the largest remaining step in units of
-    the parameters' formal errors.
+    On return ``square[0]`` is the joint Fisher matrix at the optimum, ``work.vector[VALUE]``
+    the fluxes and the sky, and ``work.state`` the optimum. ``tolerance`` is the largest
+    remaining step in units of the parameters' formal errors. Scratch: ``gram`` and ``products``
+    of the ``columns``, three matrices and five vectors of the joint parameters.
     """
     n = group.n_source
-    n_sky = group.n_sky
     n_free = group.free.size
-    n_linear = n_sky + (n if group.flux_free == 1 else 0)
+    n_linear = group.n_sky + (n if group.flux_free == 1 else 0)
     size = n_linear + n_free
-    n_all = N_COLUMN * n + n_sky
-    columns = allocate_columns(group.window)
-    gram = np.zeros((n_all, n_all))
-    products = np.empty(n_all)
-    score = np.empty(size)
-    damped = np.empty((size, size))
-    factor = np.empty((size, size))
-    step = np.empty(size)
-    theta = np.empty(n_free)
-    trial = np.empty(n_free)
-    n_used = np.int64(3)
-    for a in range(n_free):
-        if group.free[a] >= 2 * n:
-            n_used = 4
+    fisher = square[0]
+    damped = square[1]
+    factor = square[2]
+    score = row[0]
+    step = row[1]
+    theta = row[2, :n_free]
+    trial = row[3, :n_free]
+    linear = work.vector[VALUE]
+    n_used = count_columns(group)
     gather_theta(group.free, work.state, theta)
     best, _ = solve_linear(group, work)
     if best == -np.inf:
-        return DEGENERATE, 0
-    read_linear(group, work, flux, sky)
+        return DEGENERATE, 0, 0.0
+    read_linear(group, work, linear)
+    prior = log_prior_or_zero(group, work)
     damping = 1e-4
     status = ITERATION_LIMIT
     iterations = 0
     finished = n_free == 0
     if finished:
         status = CONVERGED
-    prior = log_prior_or_zero(group, work)
     while True:
-        fill_columns(group.window, work.state, columns)
-        fill_gram(
-            group.planes, group.window, group.sky, columns, n_used, gram, products
-        )
-        fill_fisher(group, work.state, flux, sky, gram, products, fisher, score)
+        fill_columns(group, work, n_used, columns)
+        fill_gram(group, columns, n_used, work.unit[n], gram, products)
+        fill_fisher(group, work.state, linear, gram, products, fisher, score)
         if finished or iterations >= max_iterations:
             break
         iterations += 1
@@ -120,7 +131,7 @@ def fit_group(group, work, max_iterations, tolerance, fisher, flux, sky, chi2):
                 damping = max(10.0 * damping, 1e-3)
                 continue
             solve_cholesky_into(factor, size, score, step)
-            clip_to_disc(group, theta, trial, step[n_linear:], np.float64(1.0))
+            clip_to_disc(group, theta, trial, step[n_linear:], 1.0)
             scatter_theta(trial, group.free, work.state)
             value, _ = solve_linear(group, work)
             value_prior = log_prior_or_zero(group, work)
@@ -143,13 +154,12 @@ def fit_group(group, work, max_iterations, tolerance, fisher, flux, sky, chi2):
         gain = value + value_prior - best - prior
         best = value
         prior = value_prior
-        read_linear(group, work, flux, sky)
+        read_linear(group, work, linear)
         damping = max(0.1 * damping, 1e-9)
         if largest < tolerance or (gain < 1e-3 * tolerance * tolerance and largest < 0.1):
             finished = True
             status = CONVERGED
-    chi2[0] = _sum_chi2(group, flux, sky, gram, products)
-    return status, iterations
+    return status, iterations, _sum_chi2(group, linear, gram, products)
 
 
 @borrowing
@@ -160,90 +170,73 @@ def log_prior_or_zero(group, work):
 
 
 @borrowing
-def _sum_chi2(group, flux, sky, gram, products):
-    """Return sum w (d - model)^2 from the Gram matrix."""
+def _sum_chi2(group, linear, gram, products):
+    """Return sum w (d - model)^2 = sum w d^2 - sum_i v_i (C_i^T W d + C_i^T W (d - model))."""
     n = group.n_source
-    n_sky = group.n_sky
     s = group.chi2_data
-    n_linear = n + n_sky
-    for p in range(n_linear):
+    for p in range(linear.size):
         i = N_COLUMN * p if p < n else N_COLUMN * n + p - n
-        v = flux[p] if p < n else sky[p - n]
-        s -= 2.0 * v * products[i]
-        for q in range(n_linear):
-            j = N_COLUMN * q if q < n else N_COLUMN * n + q - n
-            u = flux[q] if q < n else sky[q - n]
-            s += v * u * gram[i, j]
+        s -= linear[p] * (products[i] + project_residual(gram, products, linear, n, i))
     return max(s, 0.0)
 
 
-@compiled
-def invert_fisher_into(fisher, n, covariance):
+@borrowing
+def invert_fisher_into(fisher, n, scale, scaled, factor, covariance):
     """Fill the inverse of a Fisher matrix; return False, and infinities, where it is singular.
 
     The matrix is scaled to a unit diagonal first. A pivot below 1e-11 means that a direction is
     not determined: such a fit has no finite covariance.
     """
-    scale = np.empty(n)
-    scaled = np.empty((n, n))
-    factor = np.empty((n, n))
     good = True
     for i in range(n):
-        if not fisher[i, i] > 0.0:
-            good = False
-            scale[i] = 1.0
-        else:
-            scale[i] = 1.0 / math.sqrt(fisher[i, i])
+        good = good and fisher[i, i] > 0.0
+        scale[i] = 1.0 / math.sqrt(fisher[i, i]) if good else 1.0
     if good:
         for i in range(n):
             for j in range(i + 1):
                 scaled[i, j] = fisher[i, j] * scale[i] * scale[j]
         good = factor_cholesky_into(scaled, n, factor)
+    for i in range(n):
+        good = good and factor[i, i] * factor[i, i] >= 1e-11
     if good:
-        for i in range(n):
-            if factor[i, i] * factor[i, i] < 1e-11:
-                good = False
-    column = np.empty(n)
-    for c in range(n):
-        for i in range(n):
-            column[i] = 0.0
-        if good:
-            column[c] = 1.0
-            solve_cholesky_into(factor, n, column, column)
-        for i in range(n):
-            if good:
-                covariance[i, c] = column[i] * scale[i] * scale[c]
-            else:
-                covariance[i, c] = np.inf
+        invert_cholesky_into(factor, n, scaled)
+    for i in range(n):
+        for j in range(n):
+            covariance[i, j] = scaled[i, j] * scale[i] * scale[j] if good else np.inf
     return good
 
 
-@compiled
-def conditional_flux_variance(group, fisher, k):
+@borrowing
+def conditional_flux_variance(group, fisher, k, scale, part, scaled, factor):
     """Return the variance of flux k with its mates' positions and fluxes held fixed.
 
-    Own position and shape, shared shape and sky stay free (inf where not determined).
+    Own position and shape, shared shape and sky stay free (inf where not determined): the
+    inverse's first entry after dropping the mates' rows and columns.
     """
     n = group.n_source
-    n_sky = group.n_sky
-    n_linear = n + n_sky
-    keep = np.empty(n_linear + group.free.size, np.int64)
-    keep[0] = k
-    m = np.int64(1)
-    for e in range(n_sky):
-        keep[m] = n + e
+    n_linear = n + group.n_sky
+    m = np.int64(0)
+    for p in range(n_linear + group.free.size):
+        if not _is_own(group, p, k):
+            continue
+        l = 0
+        for q in range(p + 1):
+            if _is_own(group, q, k):
+                part[m, l] = fisher[p, q]
+                l += 1
         m += 1
-    for a in range(group.free.size):
-        t = group.free[a]
-        own = t >= 3 * n or t == 2 * n + k or (t < 2 * n and t // 2 == k)
-        if own:
-            keep[m] = n_linear + a
-            m += 1
-    part = np.empty((m, m))
-    inverse = np.empty((m, m))
-    for i in range(m):
-        for j in range(m):
-            part[i, j] = fisher[keep[i], keep[j]]
-    if not invert_fisher_into(part, m, inverse):
+    if not invert_fisher_into(part, m, scale, scaled, factor, part):
         return np.inf
-    return inverse[0, 0]
+    return part[0, 0]
+
+
+@borrowing
+def _is_own(group, p, k):
+    """Return whether joint parameter p is not a mate's of source k."""
+    n = group.n_source
+    if p < n:
+        return p == k
+    if p < n + group.n_sky:
+        return True
+    t = group.free[p - n - group.n_sky]
+    return t >= 3 * n or t == 2 * n + k or (t < 2 * n and t // 2 == k)

@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from .cache import borrowing, compiled
+from .cache import borrowing
 
 
 @borrowing
@@ -52,23 +50,23 @@ def solve_cholesky_into(factor, n, b, x):
     solve_upper_into(factor, n, x, x)
 
 
-@compiled
+@borrowing
 def invert_cholesky_into(factor, n, inverse):
     """Fill the full symmetric inverse of L L^T."""
-    column = np.empty(n)
     for c in range(n):
+        row = inverse[c]
         for i in range(n):
-            column[i] = 0.0
-        column[c] = 1.0
-        solve_cholesky_into(factor, n, column, column)
-        for i in range(n):
-            inverse[i, c] = column[i]
+            row[i] = 0.0
+        row[c] = 1.0
+        solve_cholesky_into(factor, n, row, row)
 
 
 @borrowing
 def log_determinant(factor, n):
-    """Return log |L|, half the log determinant of L L^T."""
+    """Return log |L|, half the log determinant of L L^T; one logarithm for two pivots."""
     s = 0.0
-    for i in range(n):
-        s += math.log(factor[i, i])
+    for i in range(0, n - 1, 2):
+        s += math.log(factor[i, i] * factor[i + 1, i + 1])
+    if n % 2 == 1:
+        s += math.log(factor[n - 1, n - 1])
     return s

@@ -61,10 +61,7 @@ def fill_joint_densities(batch, g, vectors, out):
             value[n + e] = vectors[m, first + e]
             d = value[n + e] - group.sky[e, SKY_MEAN]
             s -= 0.5 * d * d * group.sky[e, SKY_PRECISION]
-        fill_linear_system(
-            group.n_sky, group.planes, group.window, group.sky, work.state, work.profile,
-            work.system, work.vector[RHS],
-        )
+        fill_linear_system(group, work)
         for i in range(n_linear):
             s += value[i] * (work.vector[RHS, i] - 0.5 * value[i] * work.system[i, i])
             for j in range(i):

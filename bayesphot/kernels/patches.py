@@ -44,8 +44,20 @@ def render_into(image, state):
 
 @compiled
 def cut_patches_into(
-    image, weight, model, box, box_start, source_start, own, pixel_start, rows,
-    data, weights, neighbours, n_pixel, n_box_pixel,
+    image,
+    weight,
+    model,
+    box,
+    box_start,
+    source_start,
+    own,
+    pixel_start,
+    rows,
+    data,
+    weights,
+    neighbours,
+    n_pixel,
+    n_box_pixel,
 ):
     """Fill the flat pixel arrays of a batch of patches.
 

@@ -36,10 +36,11 @@ SHAPE_MEAN = 8
 SHAPE_PRECISION = 9
 N_PRIOR = 10
 
-#: Planes of a group: weight, weight * residual data, then weight * sky column e.
-WEIGHT = 0
-WEIGHTED = 1
-SKY_PLANE = 2
+#: Planes of a source's window: weight * residual data, weight, then weight * sky column e: the
+#: first sky column is 1, so its plane is the weight itself.
+WEIGHTED = 0
+WEIGHT = 1
+SKY_PLANE = 1
 
 #: Columns of a sky row: prior mean and precision, product with the data, then its Gram row.
 SKY_MEAN = 0
@@ -50,6 +51,7 @@ SKY_GRAM = 3
 #: Rows of the scratch vectors.
 RHS = 0
 MEAN = 1
+VALUE = 2
 
 
 class Batch(NamedTuple):
@@ -80,7 +82,7 @@ class Group(NamedTuple):
     n_sky: np.int64
     n_shape: np.int64  # shapes with a prior: 0, 1 (shared) or n
     chi2_data: np.float64  # sum of weight * residual data^2
-    planes: np.ndarray  # (2 + E, R, C)
+    planes: np.ndarray  # (n, 1 + max(E, 1), size): each source's window, row after row
     window: np.ndarray  # (n, 4)
     free: np.ndarray  # (D)
     prior: np.ndarray  # (n, 10)
@@ -92,7 +94,8 @@ class Work(NamedTuple):
     """Scratch of one group."""
 
     state: np.ndarray  # (n, 4) current x, y, flux (where known), ln shape
-    profile: np.ndarray  # (2, n + 1, max(R, C)): along x, along y; the last row is spare
+    lines: np.ndarray  # (6, longest) profiles along x and y
+    unit: np.ndarray  # (n + 1, size) unit sources over their windows; the last row is spare
     system: np.ndarray  # (L, L) normal matrix of the linear parameters
     factor: np.ndarray  # (L, L) its Cholesky factor
-    vector: np.ndarray  # (2, L) right-hand side, solution
+    vector: np.ndarray  # (3, L) right-hand side, solution, values of all (fluxes, sky)

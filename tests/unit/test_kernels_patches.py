@@ -144,7 +144,8 @@ def test_sky_columns_are_a_level_and_slopes_about_the_middle() -> None:
     columns = [np.ones_like(x), x - (weight.shape[1] - 1) / 2, y - (weight.shape[0] - 1) / 2]
     for e, column in enumerate(columns):
         # Weight times a column, whichever way it is summed.
-        np.testing.assert_allclose(group.planes[structs.SKY_PLANE + e], weight * column, atol=1e-14)
+        plane = group.planes[0, structs.SKY_PLANE + e].reshape(weight.shape)
+        np.testing.assert_allclose(plane, weight * column, atol=1e-14)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.3, 4.0])
