@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from bayesphot.accept import accept_threshold, decide
-from bayesphot.background import estimate_noise, estimate_sky
+from bayesphot.background import (
+    MeanBackground,
+    MedianBackground,
+    MMMBackground,
+    ModeEstimatorBackground,
+    estimate_noise,
+    estimate_sky,
+)
 from bayesphot.catalog import Catalog, build_catalog, sort_order
 from bayesphot.detection import find_sources
 from bayesphot.execute import Workers
@@ -197,10 +204,25 @@ class _Observer:
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
             level = estimator.estimate(self.image.data - model, ~outside)
             self.sky = np.full(self.image.shape, float(level.level))
-            self.sky_error = float(level.error)
+            bias2 = _squared_mode_bias(estimator, level, self.image.data - model, ~outside)
+            self.sky_error = float(np.sqrt(level.error**2 + bias2))
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf
+
+
+def _squared_mode_bias(estimator, level, data: np.ndarray, mask: np.ndarray) -> float:
+    """Return the squared distance of a median or mode from the mean that noise does not explain.
+
+    The sky of a fit is the mean of its pixels. That of skewed noise lies off its mode: a Poisson
+    sky of 6 with read noise 2 by 0.28, once the error of the mode of 850 pixels. For normal
+    noise var(level - mean) = var(level) - var(mean), since the mean is efficient.
+    """
+    if not isinstance(estimator, (MedianBackground, ModeEstimatorBackground, MMMBackground)):
+        return 0.0
+    mean = MeanBackground(sigma=estimator.sigma, maxiters=estimator.maxiters).estimate(data, mask)
+    difference = float(level.level - mean.level)
+    return max(0.0, difference**2 - max(0.0, float(level.error**2 - mean.error**2)))
 
 
 def _detect(plan: LoopPlan, pixels: Pixels, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
