@@ -78,7 +78,8 @@ def sample_scene(
     """
     n_group = scene.grouped.n_group
     size = np.diff(scene.grouped.start).astype(float)
-    n_part = max(n_group // 50 + 1, 8 * workers.n_jobs) if n_group > 1 else 1
+    alone = workers.n_jobs == 1 and workers.executor is None and not workers.progress_bar
+    n_part = 1 if alone else max(n_group // 50 + 1, 8 * workers.n_jobs)
     parts = split_evenly(size**2 + 1.0, n_part)
     jobs = [(_cut_scene(scene, settings), part, settings, plan, seed) for part in parts]
     done = run_batches(

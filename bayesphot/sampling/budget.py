@@ -11,7 +11,7 @@ from bayesphot.kernels.batches import N_SAMPLING
 from bayesphot.kernels.diagnostics import N_SUMMARY
 from bayesphot.patch import GroupData
 
-__all__ = ["BatchDraws", "Budget", "allocate_draws", "normal_scores", "pareto_limit"]
+__all__ = ["BatchDraws", "Budget", "allocate_draws", "blank_group", "normal_scores", "pareto_limit"]
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,29 @@ class BatchDraws:
 
 
 def allocate_draws(data: GroupData, budget: Budget, *, shape_free: bool) -> BatchDraws:
-    """Return draws full of NaN, to be filled; fixed parameters keep their values."""
+    """Return room for draws, not yet filled, and summaries of NaN."""
     batch = data.batch
     n_source, n_group = batch.state.shape[0], batch.rows.shape[0]
     n_sky = batch.sky_prior.shape[1]
-    source = np.full((3, n_source, budget.total), np.nan)
     summary = np.full((n_source, 4, N_SUMMARY), np.nan)
     return BatchDraws(
-        source=source,
-        shape=np.full((n_source if shape_free else 0, budget.total), np.nan),
-        sky=np.full((n_sky, n_group, budget.total), np.nan),
+        source=np.empty((3, n_source, budget.total)),
+        shape=np.empty((n_source if shape_free else 0, budget.total)),
+        sky=np.empty((n_sky, n_group, budget.total)),
         source_summary=summary,
         sky_summary=np.full((n_sky, n_group, N_SUMMARY), np.nan),
         stats=np.full((n_group, N_SAMPLING), np.nan),
         log_z=np.full(n_group, np.nan),
     )
+
+
+def blank_group(draws: BatchDraws, data: GroupData, group: int) -> None:
+    """Fill the draws of a group that could not be sampled with NaN."""
+    batch = data.batch
+    members = slice(batch.source_start[group], batch.source_start[group + 1])
+    draws.source[:, members] = np.nan
+    draws.shape[members] = np.nan
+    draws.sky[:, group] = np.nan
 
 
 def normal_scores(total: int) -> np.ndarray:

@@ -9,7 +9,13 @@ import numpy as np
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, N_SUMMARY, R_HAT, summarise_into
 from bayesphot.patch import GroupData
-from bayesphot.sampling.budget import BatchDraws, Budget, allocate_draws, normal_scores
+from bayesphot.sampling.budget import (
+    BatchDraws,
+    Budget,
+    allocate_draws,
+    blank_group,
+    normal_scores,
+)
 from bayesphot.target import Target
 
 __all__ = ["EnsembleOptions", "sample_ensemble"]
@@ -184,6 +190,7 @@ def _store_group(draws, target, budget, vectors, acceptance, steps, *, trusted) 
     stats = draws.stats[g]
     stats[batches.ACCEPTANCE] = acceptance
     if vectors is None:
+        blank_group(draws, target.data, g)
         return
     vectors = vectors.copy()
     vectors[: target.n_nonlinear] += target.origin[:, None]

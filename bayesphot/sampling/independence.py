@@ -6,7 +6,13 @@ import numpy as np
 
 from bayesphot.kernels import batches
 from bayesphot.patch import GroupData
-from bayesphot.sampling.budget import BatchDraws, Budget, allocate_draws, normal_scores
+from bayesphot.sampling.budget import (
+    BatchDraws,
+    Budget,
+    allocate_draws,
+    blank_group,
+    normal_scores,
+)
 
 __all__ = ["sample_independence"]
 
@@ -59,4 +65,6 @@ def sample_independence(
         draws.sky_summary,
         draws.stats,
     )
+    for g in np.flatnonzero(~(draws.stats[:, batches.ACCEPTANCE] >= 0.0)):
+        blank_group(draws, data, int(g))
     return draws
