@@ -16,8 +16,11 @@ from .linalg import solve_upper_into
 from .random import draw_gamma, draw_normal, draw_uniform
 from .structs import CENTER_X, CENTER_Y, FLUX_FLOOR, MEAN, RADIUS
 
-#: Share of proposals drawn uniformly in the disc of a single source.
+#: Share of proposals drawn uniformly in the disc of a single faint source.
 _DISC_SHARE = 0.1
+#: Faint: the position's error is more than this share of the disc's radius (SNR below about 12).
+#: A brighter one has no second mode in its disc, and every such proposal would be wasted.
+_FAINT = 0.05
 
 
 @borrowing
@@ -113,6 +116,9 @@ def sample_group(
     # Only where both coordinates of one lone source are free is the disc worth a share.
     disc = group.n_source == 1 and n_center == 1 and n_free >= 2 and group.free[1] == 1
     disc = disc and prior[0, RADIUS] < np.inf
+    if disc:
+        least = min(factors[0, 0, 0], math.hypot(factors[0, 1, 0], factors[0, 1, 1]))
+        disc = least * _FAINT * prior[0, RADIUS] < 1.0
     disc_density = 0.0
     if disc:
         disc_density = 1.0 / (math.pi * prior[0, RADIUS] * prior[0, RADIUS])
