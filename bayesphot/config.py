@@ -401,7 +401,7 @@ class BasicPSFPhotometry:
             If an argument has the wrong type, shape, unit or value.
         """
         begin = time.perf_counter()
-        prepared = prepare_image(image, error, mask)
+        prepared = prepare_image(image, error, mask, stacklevel=3)
         if self.noise is not None and prepared.error is not None:
             raise ValueError(
                 "error and noise both say how large the noise is: give one of them, found an "
@@ -712,7 +712,8 @@ def _describe_priors(phot: BasicPSFPhotometry) -> str:
 
 
 def _warn(text: str) -> None:
-    """Warn the user, once."""
+    """Warn the user, once, at the line that called the photometry."""
     from astropy.utils.exceptions import AstropyUserWarning
 
-    warnings.warn(text, AstropyUserWarning, stacklevel=5)
+    # This function, _sample, __call__, the user.
+    warnings.warn(text, AstropyUserWarning, stacklevel=4)

@@ -57,7 +57,7 @@ class _Parts(NamedTuple):
     mask: Any = None
 
 
-def prepare_image(image, error=None, mask=None) -> Image:
+def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image:
     """
     Check and copy an image, its error and its mask.
 
@@ -71,6 +71,8 @@ def prepare_image(image, error=None, mask=None) -> Image:
         the image's. Wins over the image's own uncertainty.
     mask : array_like of bool (or of 0 and 1), optional
         True where the pixel is bad, (ny, nx). Wins over the mask of NDData.
+    stacklevel : int
+        Whose line the warning names: 2 is the caller's, 3 that of the caller's caller.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def prepare_image(image, error=None, mask=None) -> Image:
     else:
         sigma, sigma_mask = _read_error(error, "error", unit, data.shape)
     excluded |= sigma_mask
-    good = _exclude_unusable(data, sigma, excluded)
+    good = _exclude_unusable(data, sigma, excluded, stacklevel + 1)
     data[~good] = 0.0
     if sigma is not None:
         sigma[~good] = 1.0
@@ -244,7 +246,7 @@ def _scale_unit(error_unit, unit, name: str) -> float:
         ) from None
 
 
-def _exclude_unusable(data, sigma, excluded) -> np.ndarray:
+def _exclude_unusable(data, sigma, excluded, stacklevel: int) -> np.ndarray:
     """Good pixels; complains of negative errors and warns of what had to be masked."""
     no_data = ~np.isfinite(data) & ~excluded
     no_error = np.zeros_like(excluded)
@@ -267,6 +269,6 @@ def _exclude_unusable(data, sigma, excluded) -> np.ndarray:
         warnings.warn(
             f"masked {count} pixel{'' if count == 1 else 's'}: {', '.join(reasons)}",
             AstropyUserWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     return ~(excluded | no_data | no_error)

@@ -159,6 +159,7 @@ def test_image_all_masked_without_positions_gives_an_empty_table(trio):
     with pytest.warns(AstropyUserWarning, match="no source") as caught:
         result = configure_loop(niters=None)(image, mask=np.ones(image.shape, dtype=bool))
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert len(result) == 0
 
 
@@ -167,6 +168,7 @@ def test_all_masked_by_nan_warns_of_the_nan_and_flags():
     with pytest.warns(AstropyUserWarning, match="non-finite data") as caught:
         result = configure()(np.full((20, 20), np.nan), positions=make_positions([9.0], [9.0]))
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert bp.decode_flags(result["flags"]) == [["ALL_MASKED"]]
 
 
