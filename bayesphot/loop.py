@@ -38,7 +38,7 @@ from bayesphot.noise import CCDNoise, ccd_variance
 from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes
 from bayesphot.refit import carry_fits, fit_scene
 from bayesphot.render import render_sources
-from bayesphot.restarts import restart_pairs
+from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE, estimate_flux, set_priors, start_sources
@@ -615,7 +615,7 @@ def _fit_on(trial: Scene, plan: LoopPlan, jobs: list, n_old: int) -> _TrialFit:
             box=np.concatenate(boxes),
             box_start=box_start.astype(np.int64),
         )
-        fit = restart_pairs(data, fit_groups(data))
+        fit = restart_doubtful(data, fit_groups(data))
         for place, i in enumerate(full):
             chi2[i] = fit.group[place, FIT_CHI2]
             n_pixel[i] = data.n_pixel[place]

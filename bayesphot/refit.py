@@ -13,7 +13,7 @@ from bayesphot.kernels import batches
 from bayesphot.kernels.structs import LOG_SHAPE, SHAPE_PRECISION
 from bayesphot.patch import GroupData, cut_batch
 from bayesphot.render import render_sources
-from bayesphot.restarts import restart_pairs
+from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
 
@@ -61,7 +61,7 @@ def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, cut: di
     data = cut_batch(scene.pixels, scene.model, scene.sources, member, start, settings, **cut)
     if settings.fitter is not None:
         return data, fit_groups_with(settings.fitter, data, settings)
-    return data, restart_pairs(data, fit_groups(data))
+    return data, restart_doubtful(data, fit_groups(data))
 
 
 def fit_scene(

@@ -1,8 +1,9 @@
-"""More starts for close pairs, where one start can end in the wrong optimum.
+"""More starts where one start can end in the wrong optimum.
 
 The least squares knows nothing of the order that the prior sets on sources whose discs meet, and
 a start at right angles to the pair can end with the names exchanged, on the rim of a disc, or
-between the two. Such fits are made again from other places and the best one is kept.
+between the two. A start at the rim of its disc, a FWHM from the star, can end in a dip of the
+noise. Such fits are made again from other places and the best one is kept.
 """
 
 from __future__ import annotations
@@ -27,20 +28,23 @@ from bayesphot.kernels.structs import (
 )
 from bayesphot.patch import GroupData
 
-__all__ = ["restart_pairs"]
+__all__ = ["restart_doubtful"]
 
 #: Directions tried for a pair, from the direction of its starts; order holds below 90 degrees.
 ANGLES = np.deg2rad([0.0, 40.0, -40.0, 80.0, -80.0])
 #: Half the separation tried, in sigma: half a FWHM apart is where blends begin to be told apart.
 HALF_SEPARATION = 0.8
-#: Pairs of one group that get new starts.
+#: Pairs, and sources of negative flux, of one group that get new starts.
 MAX_PAIRS = 6
+MAX_DIPS = 6
+#: Where in its disc a source of negative flux is looked for, in radii.
+RING = 0.6 * np.stack([f(np.arange(6) * np.pi / 3.0) for f in (np.cos, np.sin)], axis=1)
 #: Reduced chi-squared above which a fit of close sources is not believed at once.
 POOR_FIT = 2.0
 
 
-def restart_pairs(data: GroupData, fit: GroupFit) -> GroupFit:
-    """Return the fits with those of doubtful close pairs made again from other starts.
+def restart_doubtful(data: GroupData, fit: GroupFit) -> GroupFit:
+    """Return the fits with doubtful ones made again from other starts.
 
     Parameters
     ----------
@@ -52,15 +56,15 @@ def restart_pairs(data: GroupData, fit: GroupFit) -> GroupFit:
     batch = data.batch
     for g in range(batch.rows.shape[0]):
         here = slice(batch.source_start[g], batch.source_start[g + 1])
-        if here.stop - here.start < 2:
-            continue
         free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
         if not np.any(free < 2 * (here.stop - here.start)):
             continue
         prior, source = batch.prior[here], fit.source[here]
-        pairs = _list_pairs(prior)
+        pairs = _list_pairs(prior) if len(prior) > 1 else []
+        starts = _search_dips(prior, source)
         if pairs and _is_doubtful(prior, source, fit.group[g], pairs, data.n_pixel[g]):
-            starts = _list_starts(prior, source, pairs)
+            starts += _turn_pairs(prior, source, pairs)
+        if starts:
             again = fit_groups(_repeat_group(data, g, starts))
             _keep_best(fit, again, prior, pairs, g, here)
     return fit
@@ -95,7 +99,19 @@ def _keeps_order(prior, source, pairs) -> bool:
     )
 
 
-def _list_starts(prior, source, pairs) -> list[np.ndarray]:
+def _search_dips(prior, source) -> list[np.ndarray]:
+    """Return other states (n, 4): each source of negative flux elsewhere in its disc."""
+    starts = []
+    dips = np.flatnonzero((source[:, FLUX] < 0.0) & np.isfinite(prior[:, RADIUS]))
+    for k in dips[:MAX_DIPS]:
+        for offset in RING:
+            moved = source.copy()
+            moved[k, :2] = prior[k, :2] + prior[k, RADIUS] * offset
+            starts.append(moved)
+    return starts
+
+
+def _turn_pairs(prior, source, pairs) -> list[np.ndarray]:
     """Return other states (n, 4): names exchanged, and each pair turned about its centroid."""
     starts = []
     for i, j in pairs[:MAX_PAIRS]:
