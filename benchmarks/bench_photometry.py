@@ -46,8 +46,14 @@ def make_field(name: str):
     """Return the simulated field of case (a) or (b)."""
     count, apart = {"a": (500, 18.0), "b": (2000, 3.0)}[name]
     return bp.simulate_scene(
-        SHAPE, n_sources=count, sigma=SIGMA, flux_range=(1000.0, 10000.0), noise=NOISE,
-        min_separation=apart, border=8, seed=20240101,
+        SHAPE,
+        n_sources=count,
+        sigma=SIGMA,
+        flux_range=(1000.0, 10000.0),
+        noise=NOISE,
+        min_separation=apart,
+        border=8,
+        seed=20240101,
     )
 
 
@@ -65,9 +71,13 @@ def shift_starts(truth, seed: int):
 def configure(**options):
     """Return the photometry of both cases."""
     return bp.BasicPSFPhotometry(
-        psf_model=bp.IntegratedGaussianPRF(sigma=SIGMA), fitshape=BOX,
-        group_maker=bp.DAOGroup(LINK), bkg_estimator=bp.MMMBackground(), seed=1,
-        max_group_size=None, **options,
+        psf_model=bp.IntegratedGaussianPRF(sigma=SIGMA),
+        fitshape=BOX,
+        group_maker=bp.DAOGroup(LINK),
+        bkg_estimator=bp.MMMBackground(),
+        seed=1,
+        max_group_size=None,
+        **options,
     )
 
 
@@ -91,23 +101,28 @@ def time_fit_stage(scene, start) -> Callable:
     """Return a call of the least-squares stage alone: cut all patches, fit all groups once."""
     from bayesphot.catalog import read_positions
     from bayesphot.execute import Workers
+    from bayesphot.fitting import fit_groups
     from bayesphot.image import prepare_image
     from bayesphot.loop import LoopPlan, _measurable_rows, _Observer, _open_scene
     from bayesphot.patch import cut_batch
-    from bayesphot.fitting import fit_groups
 
     phot = configure(sampler=False)
     image = prepare_image(scene.image, scene.error)
     settings = phot._make_settings()
-    plan = LoopPlan(settings, None, phot.group_maker, phot.bkg_estimator, None, 1, None, None,
-                    Workers())
+    plan = LoopPlan(
+        settings, None, phot.group_maker, phot.bkg_estimator, None, 1, None, None, Workers()
+    )
     pixels = _Observer(image, plan).observe(np.zeros(SHAPE))
     catalog = read_positions(start, shape=SHAPE)
     opened = _open_scene(catalog.select(_measurable_rows(catalog)), pixels, plan)
 
     def call():
         data = cut_batch(
-            pixels, opened.model, opened.sources, opened.grouped.member, opened.grouped.start,
+            pixels,
+            opened.model,
+            opened.sources,
+            opened.grouped.member,
+            opened.grouped.start,
             settings,
         )
         return fit_groups(data)
@@ -135,34 +150,48 @@ def report_field(name: str, repeat: int, peers: bool) -> None:
         bp.Flag.HIGH_R_HAT | bp.Flag.LOW_ESS | bp.Flag.HIGH_PARETO_K | bp.Flag.NOT_SAMPLED
     )
     flagged = (table["flags"] & sampling_flags) > 0
-    print(f"\n({name}) {n} stars in {len(np.unique(table['group_id']))} groups, "
-          f"largest {max(table['group_size'])}")
-    print(f"  least-squares stage       cpu {fit_cpu:8.4f} s  wall {fit_wall:8.4f} s  "
-          f"{n / fit_cpu:10.0f} stars/s (cpu)")
+    print(
+        f"\n({name}) {n} stars in {len(np.unique(table['group_id']))} groups, "
+        f"largest {max(table['group_size'])}"
+    )
+    print(
+        f"  least-squares stage       cpu {fit_cpu:8.4f} s  wall {fit_wall:8.4f} s  "
+        f"{n / fit_cpu:10.0f} stars/s (cpu)"
+    )
     print(f"  whole call, sampler=False cpu {least:8.3f} s  wall {least_wall:8.3f} s")
-    print(f"  whole call, 4x500 draws   cpu {full:8.3f} s  wall {full_wall:8.3f} s  "
-          f"flagged by a gate {flagged.mean():.2%}")
+    print(
+        f"  whole call, 4x500 draws   cpu {full:8.3f} s  wall {full_wall:8.3f} s  "
+        f"flagged by a gate {flagged.mean():.2%}"
+    )
     print(f"  the same, n_jobs=2        cpu {both:8.3f} s  wall {both_wall:8.3f} s")
-    print(f"  smallest ESS of unflagged rows: bulk {table['ess_bulk'][~flagged].min():.0f}, "
-          f"tail {table['ess_tail'][~flagged].min():.0f}")
+    print(
+        f"  smallest ESS of unflagged rows: bulk {table['ess_bulk'][~flagged].min():.0f}, "
+        f"tail {table['ess_tail'][~flagged].min():.0f}"
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     print(f"  peak memory so far {peak:.0f} MB")
     if peers:
         cpu, wall, _ = measure(time_photutils(scene, start), 1 if name == "b" else repeat)
-        print(f"  photutils least squares   cpu {cpu:8.3f} s  wall {wall:8.3f} s  "
-              f"{n / cpu:10.0f} stars/s (cpu)")
-        print(f"  ratios (cpu): least-squares stage {cpu / fit_cpu:.0f}, whole call without "
-              f"sampling {cpu / least:.0f}, full posteriors {cpu / full:.2f}; "
-              f"(wall) full posteriors {wall / full_wall:.2f}, n_jobs=2 {wall / both_wall:.2f}")
+        print(
+            f"  photutils least squares   cpu {cpu:8.3f} s  wall {wall:8.3f} s  "
+            f"{n / cpu:10.0f} stars/s (cpu)"
+        )
+        print(
+            f"  ratios (cpu): least-squares stage {cpu / fit_cpu:.0f}, whole call without "
+            f"sampling {cpu / least:.0f}, full posteriors {cpu / full:.2f}; "
+            f"(wall) full posteriors {wall / full_wall:.2f}, n_jobs=2 {wall / both_wall:.2f}"
+        )
 
 
 def report_emcee(repeat: int) -> None:
     """Print effective draws per CPU second of the compiled sampler and of emcee."""
     for count in (1, 2, 4):
         fast, slow, collapsed = _rates(count, repeat)
-        print(f"  {count} stars: compiled {fast:9.0f}, emcee {slow:7.0f} (joint density, DE"
-              f" moves), {collapsed:7.0f} (collapsed, stretch): ratios {fast / slow:.0f}, "
-              f"{fast / collapsed:.0f}")
+        print(
+            f"  {count} stars: compiled {fast:9.0f}, emcee {slow:7.0f} (joint density, DE"
+            f" moves), {collapsed:7.0f} (collapsed, stretch): ratios {fast / slow:.0f}, "
+            f"{fast / collapsed:.0f}"
+        )
 
 
 def _rates(count: int, repeat: int) -> tuple[float, float, float]:
@@ -178,8 +207,8 @@ def _rates(count: int, repeat: int) -> tuple[float, float, float]:
     scene = bp.simulate_scene((400, 400), sources=truth, sigma=SIGMA, noise=NOISE, seed=5)
     start = shift_starts(truth, 2)
     scene_of = _prepare_groups(scene, start)
-    from bayesphot.sample import sample_scene
     from bayesphot.execute import Workers
+    from bayesphot.sample import sample_scene
 
     final, settings = scene_of
     plan = bp.Sampler().plan(0.15865)
@@ -201,8 +230,9 @@ def _prepare_groups(scene, start):
 
     phot = configure(sampler=False)
     settings = phot._make_settings()
-    plan = LoopPlan(settings, None, phot.group_maker, phot.bkg_estimator, None, 1, None, None,
-                    Workers())
+    plan = LoopPlan(
+        settings, None, phot.group_maker, phot.bkg_estimator, None, 1, None, None, Workers()
+    )
     image = prepare_image(scene.image, scene.error)
     looped = run_loop(image, read_positions(start, shape=image.shape), plan)
     return looped.scene, settings
@@ -233,9 +263,7 @@ def _emcee_rate(scene, settings, *, joint: bool) -> float:
         rng = np.random.RandomState(g)
         spread = np.where(np.abs(center) > 500.0, 50.0, 0.02)
         walkers = center + spread * rng.standard_normal((n_walker, center.size))
-        sampler = emcee.EnsembleSampler(
-            n_walker, center.size, density, vectorize=True, moves=moves
-        )
+        sampler = emcee.EnsembleSampler(n_walker, center.size, density, vectorize=True, moves=moves)
         steps = 2000
         state = emcee.State(walkers, random_state=rng.get_state())
         begin_cpu = time.process_time()
@@ -250,21 +278,32 @@ def report_start() -> None:
     """Print compile time, later starts and import time, each in a fresh process."""
     import tempfile
 
-    warm = "import time; t=time.process_time(); import bayesphot as bp; bp.warmup(); " \
+    warm = (
+        "import time; t=time.process_time(); import bayesphot as bp; bp.warmup(); "
         "print(time.process_time()-t)"
+    )
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
         for label in ("first ever run (warmup), cpu", "later start (warmup), cpu     "):
-            out = subprocess.run([sys.executable, "-c", warm], env=environment, check=True,
-                                 capture_output=True, text=True)
+            out = subprocess.run(
+                [sys.executable, "-c", warm],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             print(f"  {label} {float(out.stdout):6.1f} s")
-    code = "import time; import numpy, astropy; t=time.process_time(); import bayesphot; " \
+    code = (
+        "import time; import numpy, astropy; t=time.process_time(); import bayesphot; "
         "bayesphot.BasicPSFPhotometry; print(time.process_time()-t)"
+    )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     bare = code.replace("bayesphot.BasicPSFPhotometry; ", "")
     short = subprocess.run([sys.executable, "-c", bare], check=True, capture_output=True, text=True)
-    print(f"  import bayesphot beyond numpy and astropy, cpu {float(short.stdout):6.2f} s; with "
-          f"the photometry classes {float(out.stdout):6.2f} s")
+    print(
+        f"  import bayesphot beyond numpy and astropy, cpu {float(short.stdout):6.2f} s; with "
+        f"the photometry classes {float(out.stdout):6.2f} s"
+    )
 
 
 def main() -> None:
@@ -274,8 +313,10 @@ def main() -> None:
     parser.add_argument("--skip-peers", action="store_true")
     parser.add_argument("--skip-start", action="store_true")
     arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-          f"Python {platform.python_version()}, numpy {np.__version__}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}"
+    )
     bp.warmup()
     for name in ("a", "b"):
         report_field(name, arguments.repeat, not arguments.skip_peers)
