@@ -30,11 +30,16 @@ SHAPE_TOLERANCE = 1e-4
 
 
 def fit_subset(
-    scene: Scene, groups: np.ndarray, settings: ModelSettings, workers: Workers, **cut
+    scene: Scene,
+    groups: np.ndarray,
+    settings: ModelSettings,
+    workers: Workers,
+    *,
+    restart: bool = True,
 ) -> tuple[list[GroupData], list[GroupFit]]:
     """Cut and fit some groups of a scene, in batches; return the batches and their fits."""
     parts = _split(scene.grouped, groups, workers)
-    jobs = [(scene, part, settings, cut) for part in parts]
+    jobs = [(scene, part, settings, restart) for part in parts]
     done = run_batches(
         _fit_part,
         jobs,
@@ -55,13 +60,14 @@ def _split(grouped: Grouped, groups: np.ndarray, workers: Workers) -> list[np.nd
     return [groups[part] for part in split_evenly(size**1.5 + 1.0, n_part)]
 
 
-def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, cut: dict):
-    """Cut and fit one batch."""
+def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, restart: bool):
+    """Cut and fit one batch, doubtful close pairs from more starts if asked."""
     member, start = scene.grouped.select(groups)
-    data = cut_batch(scene.pixels, scene.model, scene.sources, member, start, settings, **cut)
+    data = cut_batch(scene.pixels, scene.model, scene.sources, member, start, settings)
     if settings.fitter is not None:
         return data, fit_groups_with(settings.fitter, data, settings)
-    return data, restart_doubtful(data, fit_groups(data))
+    fit = fit_groups(data)
+    return data, restart_doubtful(data, fit) if restart else fit
 
 
 def fit_scene(
@@ -94,7 +100,7 @@ def fit_scene(
         if abs(change) < SHAPE_TOLERANCE:
             break
         # The wings need not settle while the shape still moves.
-        scene = _sweep(scene, settings, workers, None, most=1)
+        scene = _sweep(scene, settings, workers, None, most=1, restart=False)
     return _sweep(scene, settings, workers, None)
 
 
@@ -105,8 +111,12 @@ def _sweep(
     dirty: np.ndarray | None,
     *,
     most: int = MAX_SWEEPS,
+    restart: bool = True,
 ) -> Scene:
-    """Fit dirty groups, then those whose neighbours moved, until none does."""
+    """Fit dirty groups, then those whose neighbours moved, until none does.
+
+    More starts are tried in the first sweep: the others go on from the best of them.
+    """
     n_group = scene.grouped.n_group
     carried = dirty is not None and scene.fit is not None
     pending = dirty.copy() if carried else np.ones(n_group, dtype=bool)
@@ -118,11 +128,12 @@ def _sweep(
     if carried and scene.settled is not None:
         seen = _cut_all(replace(scene, model=scene.settled), settings).batch.neighbours.copy()
         pending |= _find_moved(here, seen)
-    for _number in range(most):
+    for number in range(most):
         groups = np.flatnonzero(pending)
         if groups.size == 0:
             break
-        data, fits = fit_subset(scene, groups, settings, workers)
+        more = restart and number == 0
+        data, fits = fit_subset(scene, groups, settings, workers, restart=more)
         for part_groups, part_data, part_fit in zip(
             _split(scene.grouped, groups, workers), data, fits, strict=True
         ):

@@ -173,7 +173,7 @@ def test_iteration_ends_where_the_psf_is_wrong(width, free):
 @pytest.mark.parametrize("nsigma", [1.0, 2.0, 5.0])
 def test_iteration_ends_on_pure_noise(nsigma):
     """With a finder that fires everywhere; later rounds add nothing that is not there."""
-    image = np.random.default_rng(4).normal(20.0, 3.0, (50, 50))
+    image = np.random.default_rng(4).normal(20.0, 3.0, (40, 40))
     finder = bp.DAOStarFinder(fwhm=FWHM, nsigma=nsigma)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)
