@@ -91,3 +91,10 @@ class Scene:
     model: np.ndarray
     shape_cavity: np.ndarray | None = None
     settled: np.ndarray | None = None
+
+    @property
+    def fitted(self) -> GroupFit:
+        """The fits of a scene that must have some."""
+        if self.fit is None:
+            raise RuntimeError("the scene has no fits yet")
+        return self.fit
