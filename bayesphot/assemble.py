@@ -96,7 +96,9 @@ def assemble_result(report: Report) -> PhotometryResult:
     images = [model, data - model, sky, data, noise]
     if unit is not None:
         images = [plane * unit for plane in images]
-    return PhotometryResult(table, _build_draws(report, table, ranks), *images, meta=report.meta)
+    model, residual, sky, data, noise = images
+    draws = _build_draws(report, table, ranks)
+    return PhotometryResult(table, draws, model, residual, sky, data, noise, meta=report.meta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ def _formal_errors(report: Report) -> dict[str, np.ndarray]:
     for g in range(scene.grouped.n_group):
         here = np.arange(scene.grouped.start[g], scene.grouped.start[g + 1])
         layout = settings.layout(here.size, sampling=False)
-        covariance = scene.fit.covariance_of(g)
+        covariance = scene.fitted.covariance_of(g)
         sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
         names = ("flux",) if settings.free_flux else ()
         for i, name in enumerate(names):
@@ -207,15 +209,16 @@ def _collect_background(report: Report, covariance: np.ndarray) -> _Parameter:
         nothing = np.full((n, N_SUMMARY), np.nan)
         return _Parameter("background", reference, reference, np.zeros(n), nothing, True)
     columns = _sky_columns(report)[:, : settings.n_sky]
-    fit = reference + (scene.fit.sky[group] * columns).sum(axis=1)
+    fit = reference + (scene.fitted.sky[group] * columns).sum(axis=1)
     variance = np.einsum("ni,nij,nj->n", columns, covariance, columns)
     summary = np.full((n, N_SUMMARY), np.nan)
-    if report.draws is not None:
+    draws, budget = report.draws, report.budget
+    if draws is not None and budget is not None:
         if settings.n_sky == 1:
-            summary = report.draws.sky_summary[0][group].copy()
+            summary = draws.sky_summary[0][group].copy()
             summary[:, [MEDIAN, LOW, HIGH]] += reference[:, None]
         else:
-            summary = _summarise_plane(report, columns, group, reference)
+            summary = _summarise_plane(draws, budget, columns, group, reference)
     return _Parameter(
         "background", reference, fit, np.sqrt(np.maximum(variance, 0.0)), summary, False
     )
@@ -232,16 +235,15 @@ def _sky_columns(report: Report) -> np.ndarray:
     return np.stack([np.ones(value.shape[0]), dx, dy], axis=1)
 
 
-def _summarise_plane(report: Report, columns, group, reference) -> np.ndarray:
+def _summarise_plane(draws: BatchDraws, budget: Budget, columns, group, reference) -> np.ndarray:
     """Return summaries of a plane's level under each source, from its draws."""
     from bayesphot.kernels.diagnostics import summarise_into
     from bayesphot.sampling.budget import normal_scores
 
-    budget = report.budget
     summary = np.full((group.size, N_SUMMARY), np.nan)
     scores = normal_scores(budget.total)
     for k in range(group.size):
-        level = columns[k] @ report.draws.sky[:, group[k]] + reference[k]
+        level = columns[k] @ draws.sky[:, group[k]] + reference[k]
         if np.isfinite(level).all():
             summarise_into(level, budget.chains, budget.draws, budget.tail, scores, summary[k])
     return summary
@@ -290,7 +292,7 @@ def _build_table(report: Report, parameters: list[_Parameter], ranks: np.ndarray
             table[name] = column if this is None else column * this
     _add_diagnostics(table, report, parameters, rows, group, unit)
     if report.zero_point is not None:
-        _add_magnitudes(table, report, rows)
+        _add_magnitudes(table, report, rows, report.zero_point)
     if report.image.wcs is not None:
         _add_sky_positions(table, report.image.wcs)
     return table
@@ -332,7 +334,7 @@ def _add_diagnostics(table, report: Report, parameters, rows, group, unit) -> No
         return column
 
     n = rows.size
-    conditional = np.sqrt(scene.fit.conditional) if n else np.empty(0)
+    conditional = np.sqrt(scene.fitted.conditional) if n else np.empty(0)
     flux_err = next(p.fit_err for p in parameters if p.name == "flux")
     with np.errstate(divide="ignore", invalid="ignore"):
         blend = np.clip(1.0 - (conditional / flux_err) ** 2, 0.0, 1.0)
@@ -353,18 +355,18 @@ def _add_diagnostics(table, report: Report, parameters, rows, group, unit) -> No
             values = reduce(values, summary[:, place])
         worst[name] = values
     pareto = np.full(n, np.nan)
-    if draws is not None:
+    if draws is not None and report.engine is not None:
         engine[rows] = report.engine[group].astype("U13")
         pareto = draws.stats[group, batches.PARETO_K]
     table["engine"] = engine
     for name, values in worst.items():
         table[name] = spread(values)
     table["pareto_k"] = spread(pareto)
-    data = _cut_all(report) if n else None
-    box_pixels = data.n_box_pixel if n else np.zeros(0, dtype=np.int64)
-    table["n_pixels"] = spread(box_pixels, fill=0)
+    box_pixels = np.zeros(0, dtype=np.int64)
     reduced = np.empty(0)
     if n:
+        data = _cut_all(report)
+        box_pixels = data.n_box_pixel
         size = np.array(
             [
                 report.settings.layout(int(k), sampling=False).size
@@ -372,7 +374,8 @@ def _add_diagnostics(table, report: Report, parameters, rows, group, unit) -> No
             ]
         )
         freedom = np.maximum(data.n_pixel - size, 1)
-        reduced = (scene.fit.group[:, batches.FIT_CHI2] / freedom)[group]
+        reduced = (scene.fitted.group[:, batches.FIT_CHI2] / freedom)[group]
+    table["n_pixels"] = spread(box_pixels, fill=0)
     table["reduced_chi2"] = spread(reduced)
     flags = report.catalog.flags.copy()
     if n:
@@ -387,7 +390,7 @@ def _find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nd
     flags = np.zeros(member.size, dtype=np.int64)
     full = settings.fit_shape[0] * settings.fit_shape[1]
     flags[box_pixels < full] |= int(Flag.TRUNCATED)
-    status = scene.fit.group[group, batches.FIT_STATUS]
+    status = scene.fitted.group[group, batches.FIT_STATUS]
     flags[(status != CONVERGED) & (status != DEGENERATE)] |= int(Flag.NOT_CONVERGED)
     lost = status == DEGENERATE
     for parameter in parameters:
@@ -400,9 +403,10 @@ def _find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nd
     flags[distance >= scene.sources.prior[member, RADIUS] * (1.0 - 1e-6)] |= int(Flag.AT_BOUND)
     flags[scene.grouped.was_split[member]] |= int(Flag.FROZEN_NEIGHBOURS)
     flags[reduced > POOR_FIT] |= int(Flag.POOR_FIT)
-    if report.draws is None:
+    draws, budget = report.draws, report.budget
+    if draws is None or budget is None:
         return flags
-    stats, budget = report.draws.stats, report.budget
+    stats = draws.stats
     limit = np.array(
         [pareto_limit(budget.total * t) for t in np.nan_to_num(stats[:, batches.THIN], nan=1.0)]
     )
@@ -418,7 +422,7 @@ def _find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nd
     return flags
 
 
-def _add_magnitudes(table, report: Report, rows) -> None:
+def _add_magnitudes(table, report: Report, rows, zero_point: float) -> None:
     """Add magnitudes from the draws' quantiles; a limit where flux <= 0 weighs."""
     n_row = len(report.catalog)
     median, low, high = (_strip(table[f"flux_{name}"]) for name in ("median", "lo", "hi"))
@@ -426,7 +430,7 @@ def _add_magnitudes(table, report: Report, rows) -> None:
 
     def magnitude(flux):
         with np.errstate(divide="ignore", invalid="ignore"):
-            return report.zero_point - 2.5 * np.log10(np.where(flux > 0.0, flux, np.nan))
+            return zero_point - 2.5 * np.log10(np.where(flux > 0.0, flux, np.nan))
 
     table["mag_median"] = np.where(weak, np.nan, magnitude(median))
     # The brighter end of the interval is the smaller magnitude.
@@ -472,10 +476,10 @@ def _render_sky(report: Report) -> np.ndarray:
         n_row, n_col, r0, c0 = batch.rows[g]
         part = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
         used = batch.weight[part].reshape(n_row, n_col) > 0.0
-        level = np.full((n_row, n_col), scene.fit.sky[g, 0])
+        level = np.full((n_row, n_col), scene.fitted.sky[g, 0])
         if report.settings.n_sky == 3:
-            level = level + scene.fit.sky[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
-            level = level + scene.fit.sky[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
+            level = level + scene.fitted.sky[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
+            level = level + scene.fitted.sky[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
         window = (slice(r0, r0 + n_row), slice(c0, c0 + n_col))
         total[window] += np.where(used, level, 0.0)
         count[window] += used
@@ -484,9 +488,9 @@ def _render_sky(report: Report) -> np.ndarray:
 
 def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:
     """Return the draws in the order of the table's rows, chains first."""
-    if report.draws is None or report.keep == "summary":
-        return None
     scene, draws, budget = report.scene, report.draws, report.budget
+    if draws is None or budget is None or report.keep == "summary":
+        return None
     n_row = len(table)
     member_row = report.row[scene.grouped.member]
     kept = budget.draws if report.keep == "all" else min(int(report.keep), budget.draws)
