@@ -93,8 +93,9 @@ def _build_model(state: np.ndarray, settings: ModelSettings):
         sigma = values[3 * n : 3 * n + n_width]
         total = np.zeros(np.shape(x))
         for k in range(n):
-            star = values[3 * k : 3 * k + 3]
-            total = total + IntegratedGaussianPRF.evaluate(x, y, *star, sigma[k % n_width])
+            flux, x_0, y_0 = values[3 * k : 3 * k + 3]
+            width = sigma[k % n_width]
+            total = total + IntegratedGaussianPRF.evaluate(x, y, flux, x_0, y_0, width)
         for level, column in zip(values[3 * n + n_width :], (1.0, x, y), strict=False):
             total = total + level * column
         return total
@@ -103,10 +104,11 @@ def _build_model(state: np.ndarray, settings: ModelSettings):
         sigma = values[3 * n : 3 * n + n_width]
         columns, by_width = [], [np.zeros(np.shape(x)) for _ in widths]
         for k in range(n):
-            star = values[3 * k : 3 * k + 3]
-            *own, width = IntegratedGaussianPRF.fit_deriv(x, y, *star, sigma[k % n_width])
+            flux, x_0, y_0 = values[3 * k : 3 * k + 3]
+            width = sigma[k % n_width]
+            *own, by_own = IntegratedGaussianPRF.fit_deriv(x, y, flux, x_0, y_0, width)
             columns += own
-            by_width[k % n_width] = by_width[k % n_width] + width
+            by_width[k % n_width] = by_width[k % n_width] + by_own
         return columns + by_width + [np.ones(np.shape(x)), x, y][: len(sky)]
 
     parts = {name: Parameter(default=0.0) for name in names + widths + sky}
