@@ -7,6 +7,7 @@ import logging
 import math
 import operator
 import platform
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -467,7 +468,7 @@ class BasicPSFPhotometry:
         """Sample the final scene and return the result."""
         seed = self.seed
         if seed is None:
-            seed = int(np.random.SeedSequence().entropy % 2**63)
+            seed = secrets.randbits(63)
         draws = engine = plan = None
         n_group = looped.scene.grouped.n_group
         if self.sampler is not False and n_group:
@@ -669,10 +670,10 @@ def _read_fitshape(value: Any) -> tuple[int, int]:
     pair = (value, value) if np.ndim(value) == 0 else tuple(value)
     if len(pair) != 2:
         raise ValueError(f"fitshape must be one or two integers, found {value!r}")
-    numbers = tuple(_require_integer("fitshape", item, 1) for item in pair)
-    if any(number % 2 == 0 for number in numbers):
+    rows, columns = (_require_integer("fitshape", item, 1) for item in pair)
+    if rows % 2 == 0 or columns % 2 == 0:
         raise ValueError(f"fitshape must be odd, found {value!r}")
-    return numbers
+    return rows, columns
 
 
 def _read_sampler(value: Any):
