@@ -131,6 +131,8 @@ def cut_batch(
         center = sources.center[member]
         box = make_boxes(center[:, 0], center[:, 1], settings.fit_shape, pixels.data.shape)
         box_start = source_start
+    elif box_start is None:
+        raise ValueError("box_start must be given with box")
     rows, pixel_start = _bound_boxes(box, box_start)
     n_group = rows.shape[0]
     total = int(pixel_start[-1])
@@ -160,8 +162,8 @@ def cut_batch(
     free, free_start = _free_codes(source_start, settings, sampling)
     noise = _noise_in_patches(weight, pixel_start)
     batch = Batch(
-        psf_kind=settings.psf_kind,
-        flux_free=int(settings.free_flux),
+        psf_kind=np.int64(settings.psf_kind),
+        flux_free=np.int64(settings.free_flux),
         source_start=source_start,
         pixel_start=pixel_start,
         free_start=free_start,
