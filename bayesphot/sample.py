@@ -127,7 +127,7 @@ def _sample_part(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan,
         again = _run_emcee(
             scene, chosen, part, plan.fallback, seeds[g : g + 1], settings, plan.ensemble
         )
-        _replace_group(draws, again, data, g)
+        _replace_group(draws, again, data, int(g))
         engine[g] = EMCEE
     return draws, engine
 
@@ -142,7 +142,7 @@ def _cut(scene: Scene, groups: np.ndarray, settings: ModelSettings) -> GroupData
 
 def _guess_precisions(scene, groups, data: GroupData, settings) -> np.ndarray:
     """Return 1 / formal variance of the nonlinear parameters, as a scale for differences."""
-    guesses = []
+    guesses: list[np.ndarray] = []
     for g, n in zip(groups, np.diff(data.batch.source_start), strict=True):
         layout = settings.layout(int(n), sampling=False)
         variance = np.diag(scene.fit.covariance_of(int(g)))[layout.n_linear :]
