@@ -121,7 +121,7 @@ def sort_draws(draws, mean, sd, values, order, count, stack):
     Half the time of quicksort for draws of a bell shape; others are left to quicksort.
     """
     n = draws.size
-    scale = n / (8.0 * sd)
+    scale = n / (8.0 * sd) if sd > 0.0 else 0.0
     low = mean - 4.0 * sd
     count[:] = 0
     for i in range(n):
