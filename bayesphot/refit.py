@@ -118,14 +118,14 @@ def _sweep(
     More starts are tried in the first sweep: the others go on from the best of them.
     """
     n_group = scene.grouped.n_group
-    carried = dirty is not None and scene.fit is not None
-    pending = dirty.copy() if carried else np.ones(n_group, dtype=bool)
-    store = _FitStore(scene, settings, scene.fit if carried else None)
+    carried = None if dirty is None else scene.fit
+    pending = np.ones(n_group, dtype=bool) if dirty is None or carried is None else dirty.copy()
+    store = _FitStore(scene, settings, carried)
     value = scene.sources.value.copy()
     here = _cut_all(scene, settings)
     # Neighbours of each group as they were in its last fit.
     seen = here.batch.neighbours.copy()
-    if carried and scene.settled is not None:
+    if carried is not None and scene.settled is not None:
         seen = _cut_all(replace(scene, model=scene.settled), settings).batch.neighbours.copy()
         pending |= _find_moved(here, seen)
     for number in range(most):
@@ -214,7 +214,7 @@ class _FitStore:
 def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
     """Return 1, or 1 / reduced chi-squared where that is more than 3 sigma above its mean."""
     freedom = np.maximum(data.n_pixel - joint_sizes(data), 1)
-    reduced = scene.fit.group[:, batches.FIT_CHI2] / freedom
+    reduced = scene.fitted.group[:, batches.FIT_CHI2] / freedom
     usual = 1.0 + 3.0 * np.sqrt(2.0 / freedom)
     return np.where(reduced > usual, 1.0 / np.maximum(reduced, 1.0), 1.0)
 
@@ -222,14 +222,14 @@ def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
 def _step_shape(scene: Scene, settings: ModelSettings, damping: float) -> tuple[Scene, float]:
     """Return the scene with the image's shape moved by one Newton step, and the step.
 
-    The scores and informations of ln(shape), everything else of each group projected out, add
+    The scores and the information of ln(shape), all else of each group projected out, add
     over the groups; the prior counts once. A group that the model does not describe (saturated,
     or not a star) says less about the common shape: its share is divided by its reduced
     chi-squared. What the other groups and the prior say is the cavity of each group: a normal
     about ``ln(shape) + score / information`` without the group.
     """
     data = _cut_all(scene, settings)
-    score, information = score_shape(data, scene.fit)
+    score, information = score_shape(data, scene.fitted)
     trust = _trust_groups(data, scene)
     score, information = trust * score, trust * information
     current = scene.sources.value[0, LOG_SHAPE]
