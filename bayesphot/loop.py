@@ -251,13 +251,12 @@ def _detect(plan: LoopPlan, pixels: Pixels, model: np.ndarray) -> tuple[np.ndarr
 def _catalog_of(place: np.ndarray, flux: np.ndarray, *, first_id: int, iteration: int) -> Catalog:
     """Return a catalogue of detections, ids in the order of rows from the top of the image."""
     order = np.lexsort((place[:, 0], place[:, 1]))
-    n = order.size
     return build_catalog(
         place[order, 0],
         place[order, 1],
         flux=flux[order],
-        id=np.arange(first_id, first_id + n),
-        iter_detected=np.full(n, iteration),
+        id=np.arange(first_id, first_id + order.size),
+        iter_detected=iteration,
     )
 
 
@@ -597,8 +596,14 @@ def _fit_on(trial: Scene, plan: LoopPlan, jobs: list, n_old: int) -> _TrialFit:
     shape = trial.pixels.data.shape
     in_model = trial.sources.value.copy()
     in_model[n_old:, 2] = 0.0
+
+    def box_members(i: int) -> np.ndarray:
+        """Return the boxes of all members of a job, chosen or not."""
+        x, y = center[jobs[i][0]].T
+        return make_boxes(x, y, plan.settings.fit_shape, shape)
+
     if full:
-        boxes = [make_boxes(*center[jobs[i][0]].T, plan.settings.fit_shape, shape) for i in full]
+        boxes = [box_members(i) for i in full]
         box_start = np.concatenate([[0], np.cumsum([b.shape[0] for b in boxes])])
         member = np.concatenate([members[i] for i in full])
         start = np.concatenate([[0], np.cumsum([members[i].size for i in full])])
@@ -622,8 +627,7 @@ def _fit_on(trial: Scene, plan: LoopPlan, jobs: list, n_old: int) -> _TrialFit:
             fluxes[i] = fit.source[start[place] : start[place + 1], 2]
         n_parameter[full] = joint_sizes(data)
     for i in empty:
-        box = make_boxes(*center[jobs[i][0]].T, plan.settings.fit_shape, shape)
-        chi2[i] = _sky_chi2(trial, box, plan.settings)
+        chi2[i] = _sky_chi2(trial, box_members(i), plan.settings)
     return _TrialFit(chi2, n_pixel, n_parameter, members, fluxes)
 
 
