@@ -49,6 +49,8 @@ log = logging.getLogger("bayesphot")
 
 #: A detection nearer than this (in FWHM) to a source, or to a place refused before, is no news.
 COVERED = 0.5
+#: A start is not moved this near (in FWHM) to another source: closer pairs cannot be told apart.
+INSEPARABLE = 0.25
 #: Times the start of a blended detection may move by the radius of its disc.
 MAX_MOVES = 3
 #: Refits after the variance of a CCD was renewed from the model; it settles in two.
@@ -195,17 +197,19 @@ class _Observer:
         Pixels inside the boxes speak for themselves in the fits: they must not count twice.
         """
         estimator = self.plan.bkg_estimator
-        if not hasattr(estimator, "estimate"):
+        if not callable(estimator):
+            # None or a number: the user knows the sky.
             return
         inside = np.zeros(self.image.shape, dtype=bool)
         for r0, r1, c0, c1 in boxes:
             inside[r0:r1, c0:c1] = True
         outside = self.image.good & ~inside
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
-            level = estimator.estimate(self.image.data - model, ~outside)
-            self.sky = np.full(self.image.shape, float(level.level))
-            bias2 = _squared_mode_bias(estimator, level, self.image.data - model, ~outside)
-            self.sky_error = float(np.sqrt(level.error**2 + bias2))
+            residual = self.image.data - model
+            sky = estimate_sky(estimator, residual, ~outside)
+            self.sky = np.broadcast_to(np.asarray(sky.level, dtype=float), residual.shape).copy()
+            bias2 = _squared_mode_bias(estimator, sky, residual, ~outside)
+            self.sky_error = float(np.sqrt(sky.error**2 + bias2))
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf
@@ -400,6 +404,31 @@ def _follow_detections(scene: Scene, catalog: Catalog, refused, given, plan, obs
             touched = np.maximum.reduceat(here, scene.grouped.start[:-1])
             scene.fit.source[scene.grouped.start[:-1][touched], 0] = np.nan
         scene = _settle(scene, plan, observer)
+    return _drop_inseparable(scene, catalog, refused, given, plan, observer)
+
+
+def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, observer):
+    """Take out detections that the fits have put on top of another source, the later of a pair.
+
+    Two sources at one place have no fluxes of their own. Returns as `_follow_detections`.
+    """
+    from scipy.spatial import cKDTree
+
+    while len(scene.catalog) > 1:
+        tree = cKDTree(scene.sources.value[:, :2])
+        pairs = tree.query_pairs(INSEPARABLE * plan.settings.fwhm, output_type="ndarray")
+        if pairs.size == 0:
+            break
+        ids = scene.catalog.id[pairs]
+        later = np.where(scene.catalog.iter_detected[pairs] > 1, ids, -1).max(axis=1)
+        dropped = np.setdiff1d(later[later >= 0], given)
+        if dropped.size == 0:
+            break
+        gone = np.isin(scene.catalog.id, dropped)
+        refused = np.concatenate([refused, scene.sources.value[gone, :2]])
+        catalog = catalog.select(np.flatnonzero(~np.isin(catalog.id, dropped)))
+        scene = _extend_scene(scene, catalog.select(_measurable_rows(catalog)), plan)
+        scene = _settle(scene, plan, observer)
     return scene, catalog, refused
 
 
@@ -413,7 +442,7 @@ def _find_pressed(scene: Scene, given: np.ndarray, settings: ModelSettings) -> n
     pressed &= ~np.isin(scene.catalog.id, given)
     if pressed.any() and len(place) > 1:
         distance, _ = cKDTree(place).query(place, k=2)
-        pressed &= distance[:, 1] > COVERED * settings.fwhm
+        pressed &= distance[:, 1] > INSEPARABLE * settings.fwhm
     return pressed
 
 
