@@ -32,4 +32,33 @@ def warmup() -> float:
         BasicPSFPhotometry(
             psf_model=model, fitshape=(9, 9), shape="image", seed=1, sampler=sampler
         )(scene.image, error=scene.error, positions=scene.truth)
+    _evaluate_target(scene, model)
     return time.perf_counter() - start
+
+
+def _evaluate_target(scene, model) -> None:
+    """Evaluate the collapsed density of one group, as engines to come will."""
+    import numpy as np
+
+    from bayesphot.patch import Pixels, SourceState, cut_batch
+    from bayesphot.settings import ModelSettings
+    from bayesphot.target import Target
+
+    sigma = float(model.sigma.value)
+    settings = ModelSettings(0, ("sigma",), sigma, 2.3548 * sigma)
+    blank = np.zeros(scene.image.shape)
+    pixels = Pixels(scene.image, np.ones(blank.shape), blank, 1.0)
+    value = np.array([[12.0, 12.0, 100.0, np.log(sigma)]])
+    prior = np.zeros((1, 10))
+    prior[0, :3] = 12.0, 12.0, 3.0
+    data = cut_batch(
+        pixels,
+        blank,
+        SourceState(value, prior),
+        np.array([0]),
+        np.array([0, 1]),
+        settings,
+        sampling=True,
+    )
+    target = Target(data, 0)
+    target.log_density(target.start())
