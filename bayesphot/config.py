@@ -411,6 +411,8 @@ class BasicPSFPhotometry:
         catalog = None
         if positions is not None:
             catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
+            if catalog.extra:
+                _warn(f"prior columns are not used: {', '.join(sorted(catalog.extra))}")
             _check_known_fluxes(catalog, self._model)
         elif self.finder is None:
             raise ValueError("positions must be given where there is no finder")
