@@ -25,6 +25,8 @@ from bayesphot.kernels.structs import (
     SHAPE_MEAN,
     SHAPE_PRECISION,
     Batch,
+    X,
+    Y,
 )
 from bayesphot.patch import GroupData
 
@@ -65,6 +67,9 @@ def restart_doubtful(data: GroupData, fit: GroupFit) -> GroupFit:
         if pairs and _is_doubtful(prior, source, fit.group[g], pairs, data.n_pixel[g]):
             starts += _turn_pairs(prior, source, pairs)
         if starts:
+            starts = [
+                _restore_fixed(state, source, free, bool(batch.flux_free)) for state in starts
+            ]
             again = fit_groups(_repeat_group(data, g, starts))
             _keep_best(fit, again, prior, pairs, g, here)
     return fit
@@ -140,6 +145,17 @@ def _clip(source: np.ndarray, prior: np.ndarray) -> np.ndarray:
     scale = np.where(distance > inside, inside / np.maximum(distance, 1e-300), 1.0)
     source[:, [CENTER_X, CENTER_Y]] = prior[:, :2] + scale[:, None] * offset
     return source
+
+
+def _restore_fixed(state: np.ndarray, source: np.ndarray, free, flux_free: bool) -> np.ndarray:
+    """Return the state with what the fit holds fixed as it was: no start may move it."""
+    positions = free[free < 2 * len(source)]
+    for column in (X, Y):
+        if not np.any(positions % 2 == column):
+            state[:, column] = source[:, column]
+    if not flux_free:
+        state[:, FLUX] = source[:, FLUX]
+    return state
 
 
 def _repeat_group(data: GroupData, g: int, starts: list[np.ndarray]) -> GroupData:
