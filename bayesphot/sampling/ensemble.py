@@ -69,15 +69,15 @@ def sample_ensemble(
     draws = allocate_draws(data, budget, shape_free=shape_free)
     for g in range(data.batch.rows.shape[0]):
         target = Target(data, g)
-        vectors, acceptance, steps, trusted = _run_group(
+        vectors, acceptance, count, trusted = _run_group(
             target, budget, int(seeds[g]), covariances[g], linear[g], options
         )
-        _store_group(draws, target, budget, vectors, acceptance, steps, trusted=trusted)
+        _store_group(draws, target, budget, vectors, acceptance, count, trusted=trusted)
     return draws
 
 
 def _run_group(target, budget, seed, covariance, linear, options):
-    """Return (parameter, chain * draw) draws of one group, acceptance, steps, whether trusted."""
+    """Return draws (parameter, chain * draw), acceptance, evaluations, whether trusted."""
     n_dim = target.n_nonlinear + target.n_linear
     if n_dim == 0:
         return np.empty((0, budget.total)), 1.0, 0, True
@@ -107,7 +107,8 @@ def _run_group(target, budget, seed, covariance, linear, options):
         )
         if good or steps >= options.max_steps:
             acceptance = float(np.mean([s.acceptance_fraction.mean() for s, _ in ensembles]))
-            return vectors, acceptance, steps, trusted
+            count = n_walker * sum(s.iteration for s, _ in ensembles)
+            return vectors, acceptance, count, trusted
         steps = min(2 * steps, options.max_steps)
 
 
@@ -184,7 +185,7 @@ def _summarise(vectors: np.ndarray, budget: Budget) -> np.ndarray:
     return summary
 
 
-def _store_group(draws, target, budget, vectors, acceptance, steps, *, trusted) -> None:
+def _store_group(draws, target, budget, vectors, acceptance, count, *, trusted) -> None:
     """Copy a group's draws and summaries to their places, in image coordinates."""
     g = target.group
     stats = draws.stats[g]
@@ -226,4 +227,4 @@ def _store_group(draws, target, budget, vectors, acceptance, steps, *, trusted) 
     stats[batches.WORST_BULK] = np.min(worst[:, ESS_BULK]) if trusted else 0.0
     stats[batches.WORST_TAIL] = np.min(worst[:, ESS_TAIL]) if trusted else 0.0
     stats[batches.THIN] = 1.0
-    stats[batches.EVALUATIONS] = steps * budget.chains
+    stats[batches.EVALUATIONS] = count
