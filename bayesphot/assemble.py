@@ -437,7 +437,8 @@ def _add_magnitudes(table, report: Report, rows, zero_point: float) -> None:
     table["mag_lo"] = np.where(weak, np.nan, magnitude(high))
     table["mag_hi"] = np.where(weak, np.nan, magnitude(low))
     limit = np.full(n_row, np.nan)
-    if report.draws is not None:
+    # A fixed flux has no draws, and no limit.
+    if report.draws is not None and report.settings.free_flux:
         faint = np.flatnonzero(weak[rows] & np.isfinite(high[rows]))
         for k in faint:
             limit[rows[k]] = magnitude(np.quantile(report.draws.source[2, k], 0.95))
