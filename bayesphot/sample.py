@@ -81,7 +81,8 @@ def sample_scene(
     alone = workers.n_jobs == 1 and workers.executor is None and not workers.progress_bar
     n_part = 1 if alone else max(n_group // 50 + 1, 8 * workers.n_jobs)
     parts = split_evenly(size**2 + 1.0, n_part)
-    jobs = [(_cut_scene(scene, settings), part, settings, plan, seed) for part in parts]
+    scene = _cut_scene(scene, settings)
+    jobs = [(scene, part, settings, plan, seed) for part in parts]
     done = run_batches(
         _sample_part,
         jobs,
