@@ -284,9 +284,9 @@ def _not_negative(text: str) -> float:
 
 
 def _seed(text: str) -> int:
-    """An integer, 0 or greater."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be an integer not below 0, found {text!r}")
+    """An integer from 0 to 2**64 - 1."""
+    if not text.isdecimal() or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 2**64 - 1, found {text!r}")
     return int(text)
 
 
