@@ -479,7 +479,7 @@ class BasicPSFPhotometry:
         done = time.perf_counter()
         if len(looped.catalog) == 0:
             _warn("no source was found: the table is empty")
-        meta = self._describe(looped, seed, begin, fitted, done)
+        meta = self._describe(looped, settings, seed, begin, fitted, done)
         report = Report(
             image,
             looped.catalog,
@@ -495,7 +495,7 @@ class BasicPSFPhotometry:
         )
         return assemble_result(report)
 
-    def _describe(self, looped: LoopResult, seed, begin, fitted, done) -> dict:
+    def _describe(self, looped: LoopResult, settings, seed, begin, fitted, done) -> dict:
         """Return the meta of a result."""
         from bayesphot import __version__
 
@@ -518,7 +518,7 @@ class BasicPSFPhotometry:
                 "python": platform.python_version(),
                 "numpy": np.__version__,
             },
-            "priors": _describe_priors(self),
+            "priors": _describe_priors(self, settings),
         }
 
 
@@ -703,13 +703,13 @@ def _show_model(model) -> str:
     return f"{type(model).__name__}({'; '.join(values)})"
 
 
-def _describe_priors(phot: BasicPSFPhotometry) -> str:
+def _describe_priors(phot: BasicPSFPhotometry, settings: ModelSettings) -> str:
     """Return a text of the priors in force."""
     given = "; ".join(f"{name} ~ {prior!r}" for name, prior in (phot.priors or {}).items())
     default = (
         "position uniform in a disc about its start (1 FWHM alone, 0.5 FWHM blended); flux flat, "
         "at least -5 times its error where discs of group mates meet; sigma log-normal about its "
-        f"start; sky {_BACKGROUNDS[phot.fit_background]}"
+        f"start; sky {settings.background}"
     )
     return f"{given}; else {default}" if given else default
 
