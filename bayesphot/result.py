@@ -25,7 +25,7 @@ __all__ = ["PhotometryResult"]
 IMAGE_NAMES = ("image", "noise_image", "model_image", "residual_image", "background_image")
 #: Rows of the table shown in a notebook.
 HTML_ROWS = 20
-#: The contract's default, for results whose meta does not say.
+#: Probability of the intervals where a result's meta does not say.
 CI_PROB = 0.6827
 
 
