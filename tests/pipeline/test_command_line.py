@@ -85,7 +85,7 @@ def test_run_equals_the_python_interface(simulated, finished):
     phot = bp.IterativelySubtractedPSFPhotometry(
         psf_model=bp.IntegratedGaussianPRF(sigma=1.8),
         fitshape=(11, 11),
-        finder=bp.DAOStarFinder(fwhm=fwhm, nsigma=5.0),
+        finder=bp.DAOStarFinder(fwhm=fwhm, sigma_radius=2.5, nsigma=5.0),
         group_maker=bp.DAOGroup(1.5 * fwhm),
         bkg_estimator=bp.MMMBackground(),
         niters=3,
