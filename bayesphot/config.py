@@ -412,7 +412,8 @@ class BasicPSFPhotometry:
         if positions is not None:
             catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
             if catalog.extra:
-                _warn(f"prior columns are not used: {', '.join(sorted(catalog.extra))}")
+                names = ", ".join(sorted(catalog.extra))
+                _warn(f"prior columns are not used: {names}", depth=1)
             _check_known_fluxes(catalog, self._model)
         elif self.finder is None:
             raise ValueError("positions must be given where there is no finder")
@@ -478,7 +479,7 @@ class BasicPSFPhotometry:
             draws, engine = sample_scene(looped.scene, settings, plan, seed, workers)
         done = time.perf_counter()
         if len(looped.catalog) == 0:
-            _warn("no source was found: the table is empty")
+            _warn("no source was found: the table is empty", depth=2)
         meta = self._describe(looped, settings, seed, begin, fitted, done)
         report = Report(
             image,
@@ -714,9 +715,8 @@ def _describe_priors(phot: BasicPSFPhotometry, settings: ModelSettings) -> str:
     return f"{given}; else {default}" if given else default
 
 
-def _warn(text: str) -> None:
-    """Warn the user, once, at the line that called the photometry."""
+def _warn(text: str, *, depth: int) -> None:
+    """Warn the user at the line that called the photometry, ``depth`` calls above the caller."""
     from astropy.utils.exceptions import AstropyUserWarning
 
-    # This function, _sample, __call__, the user.
-    warnings.warn(text, AstropyUserWarning, stacklevel=4)
+    warnings.warn(text, AstropyUserWarning, stacklevel=2 + depth)
