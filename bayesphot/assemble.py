@@ -520,12 +520,16 @@ def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:
     n_group = scene.grouped.n_group
     place = ranks - 1
     group = {}
-    if report.settings.n_sky:
-        batch = _cut_all(report).batch
-        row = batch.rows[:, 2] + batch.rows[:, 0] // 2
-        col = batch.rows[:, 3] + batch.rows[:, 1] // 2
-        level = draws.sky[0] + scene.pixels.sky[row, col][:, None]
-        group["background"] = lay_out(level, n_group, place)
+    batch = _cut_all(report).batch
+    row = batch.rows[:, 2] + batch.rows[:, 0] // 2
+    col = batch.rows[:, 3] + batch.rows[:, 1] // 2
+    reference = scene.pixels.sky[row, col]
+    if report.settings.n_sky == 0:
+        constant = np.empty(n_group)
+        constant[place] = reference
+        group["background"] = np.broadcast_to(constant, (budget.chains, kept, n_group))
+    else:
+        group["background"] = lay_out(draws.sky[0] + reference[:, None], n_group, place)
         for name, plane in zip(("background_dx", "background_dy"), draws.sky[1:], strict=False):
             group[name] = lay_out(plane, n_group, place)
     names = {

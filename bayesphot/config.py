@@ -7,12 +7,14 @@ import logging
 import math
 import operator
 import platform
+import re
 import secrets
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,10 @@ __all__ = [
 
 log = logging.getLogger("bayesphot")
 
+#: Packages whose versions a result records.
+_DEPENDENCIES = ("numpy", "scipy", "astropy", "numba", "emcee", "arviz")
+#: The address in the default text of an object, which differs from run to run.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _BACKGROUNDS = {False: "none", "prior": "prior", "flat": "flat", "plane": "plane"}
 
@@ -104,8 +110,9 @@ class EmceeSampler:
         Steps of the first run, after a burn-in as long.
     max_steps : int
         Steps at which a group is given up and flagged.
-    min_ess : float
-        Bulk and tail effective sample size every parameter must reach.
+    min_ess : float, optional
+        Bulk and tail effective sample size every parameter must reach; default 400, or a fifth
+        of all draws where that is less.
     max_r_hat : float
         Rank-normalised split R-hat no parameter may exceed.
     keep : "all", "summary" or int
@@ -128,7 +135,7 @@ class EmceeSampler:
     walkers: int | None = None
     steps: int = 500
     max_steps: int = 8000
-    min_ess: float = 400.0
+    min_ess: float | None = None
     max_r_hat: float = 1.01
     keep: Any = "all"
 
@@ -143,7 +150,7 @@ class EmceeSampler:
         """Return what the engines need."""
         options = EnsembleOptions(self.walkers, self.steps, self.max_steps)
         budget = Budget(
-            self.chains, self.draws, self.min_ess, self.max_r_hat, max_thin=1, tail=tail
+            self.chains, self.draws, _choose_min_ess(self), self.max_r_hat, max_thin=1, tail=tail
         )
         return SamplingPlan(budget, first=EMCEE, ensemble=options)
 
@@ -163,8 +170,9 @@ class Sampler:
         Draws kept from each chain.
     chains : int
         Chains, at least 4.
-    min_ess : float
-        Bulk and tail effective sample size every parameter must reach.
+    min_ess : float, optional
+        Bulk and tail effective sample size every parameter must reach; default 400, or a fifth
+        of all draws where that is less.
     max_r_hat : float
         Rank-normalised split R-hat no parameter may exceed (Vehtari et al. 2021).
     max_extend : int
@@ -188,7 +196,7 @@ class Sampler:
 
     draws: int = 500
     chains: int = 4
-    min_ess: float = 400.0
+    min_ess: float | None = None
     max_r_hat: float = 1.01
     max_extend: int = 64
     fallback: EmceeSampler | None = None
@@ -203,7 +211,7 @@ class Sampler:
     def plan(self, tail: float) -> SamplingPlan:
         """Return what the engines need."""
         budget = Budget(
-            self.chains, self.draws, self.min_ess, self.max_r_hat, self.max_extend, tail
+            self.chains, self.draws, _choose_min_ess(self), self.max_r_hat, self.max_extend, tail
         )
         if self.fallback is None:
             return SamplingPlan(budget)
@@ -213,11 +221,19 @@ class Sampler:
         return SamplingPlan(budget, fallback=fallback, ensemble=second.ensemble)
 
 
+def _choose_min_ess(sampler) -> float:
+    """Return the effective sample size asked for, or what so many draws can be asked."""
+    if sampler.min_ess is not None:
+        return float(sampler.min_ess)
+    return min(400.0, 0.2 * sampler.chains * sampler.draws)
+
+
 def _check_sampler(sampler) -> None:
     """Check what both samplers have in common."""
     _require_integer("draws", sampler.draws, 20)
     _require_integer("chains", sampler.chains, 4)
-    _require_number("min_ess", sampler.min_ess)
+    if sampler.min_ess is not None:
+        _require_number("min_ess", sampler.min_ess)
     if _require_number("max_r_hat", sampler.max_r_hat) <= 1.0:
         raise ValueError(f"max_r_hat must be above 1, found {sampler.max_r_hat!r}")
     _require_keep(sampler.keep)
@@ -517,7 +533,7 @@ class BasicPSFPhotometry:
             "versions": {
                 "bayesphot": __version__,
                 "python": platform.python_version(),
-                "numpy": np.__version__,
+                **{name: version(name) for name in _DEPENDENCIES},
             },
             "priors": _describe_priors(self, settings),
         }

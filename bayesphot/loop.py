@@ -35,7 +35,7 @@ from bayesphot.kernels.batches import FIT_CHI2
 from bayesphot.kernels.structs import RADIUS
 from bayesphot.mismatch import measure_mismatch
 from bayesphot.noise import CCDNoise, ccd_variance
-from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes
+from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes, make_sky_priors
 from bayesphot.refit import carry_fits, fit_scene
 from bayesphot.render import render_sources
 from bayesphot.restarts import restart_doubtful
@@ -130,15 +130,17 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     refused = np.empty((0, 2))
     given = np.empty(0, dtype=np.int64) if positions is None else positions.id
     scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
+    last_id = int(catalog.id.max(initial=0))
     while plan.finder is not None and _may_go_on(rounds, plan, image.good):
         rounds += 1
         fresh, refused = _find_more(scene, plan, refused, image.good)
         if fresh.shape[0] == 0:
             break
-        first_id = int(catalog.id.max(initial=0)) + 1
-        new = _catalog_of(fresh[:, :2], fresh[:, 2], first_id=first_id, iteration=rounds)
+        new = _catalog_of(fresh[:, :2], fresh[:, 2], first_id=last_id + 1, iteration=rounds)
+        last_id += len(new)
         log.info("round %d: %d new sources", rounds, len(new))
         catalog = Catalog.concatenate([catalog, new])
+        catalog = _flag_unmeasurable(catalog, scene.pixels, plan.settings)
         row = _measurable_rows(catalog)
         scene = _extend_scene(scene, catalog.select(row), plan)
         scene = _settle(scene, plan, observer)
@@ -317,14 +319,11 @@ def _open_scene(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
 def _group(catalog: Catalog, plan: LoopPlan) -> Grouped:
     """Group sources by the group maker, joined with the groups that were given."""
     known = catalog.group_id >= 0
-    if plan.group_maker is None or not known.any():
+    if not known.any():
         grouping = group_sources(
             plan.group_maker, catalog.x, catalog.y, max_group_size=plan.max_group_size
         )
-        labels, was_split = grouping.labels, grouping.was_split
-        if known.any():
-            labels = np.where(known, catalog.group_id, labels + catalog.group_id.max() + 1)
-        return Grouped.from_labels(labels, was_split)
+        return Grouped.from_labels(grouping.labels, grouping.was_split)
     if known.all():
         labels = catalog.group_id
     else:
@@ -398,6 +397,7 @@ def _follow_detections(scene: Scene, catalog: Catalog, refused, given, plan, obs
         x, y = catalog.x.copy(), catalog.y.copy()
         x[rows], y[rows] = scene.sources.value[pressed, :2].T
         catalog = replace(catalog, x=x, y=y)
+        catalog = _flag_unmeasurable(catalog, scene.pixels, settings)
         scene = _extend_scene(scene, catalog.select(_measurable_rows(catalog)), plan)
         if scene.fit is not None:
             here = np.isin(scene.catalog.id, moved)[scene.grouped.member]
@@ -440,6 +440,8 @@ def _find_pressed(scene: Scene, given: np.ndarray, settings: ModelSettings) -> n
     offset = np.hypot(*(place - scene.sources.center).T)
     pressed = (offset > 0.999 * prior[:, RADIUS]) & (prior[:, RADIUS] < ALONE * settings.fwhm)
     pressed &= ~np.isin(scene.catalog.id, given)
+    ny, nx = scene.pixels.data.shape
+    pressed &= np.all((place >= -0.5) & (place < [nx - 0.5, ny - 0.5]), axis=1)
     if pressed.any() and len(place) > 1:
         distance, _ = cKDTree(place).query(place, k=2)
         pressed &= distance[:, 1] > INSEPARABLE * settings.fwhm
@@ -546,6 +548,7 @@ def _test_candidates(scene, plan: LoopPlan, place, flux, good) -> np.ndarray:
         np.concatenate([scene.catalog.x, place[:, 0]]),
         np.concatenate([scene.catalog.y, place[:, 1]]),
         flux=np.concatenate([scene.sources.value[:, 2], flux]),
+        sigma=np.concatenate([scene.catalog.sigma, np.full(n_new, np.nan)]),
         id=ids,
         group_id=np.concatenate([scene.catalog.group_id, np.full(n_new, -1)]),
     )
@@ -665,12 +668,18 @@ def _sky_chi2(trial: Scene, box: np.ndarray, settings: ModelSettings) -> float:
     use = np.zeros(trial.pixels.data.shape, dtype=bool)
     for r0, r1, c0, c1 in box:
         use[r0:r1, c0:c1] = True
-    weight = np.where(use, trial.pixels.weight, 0.0)
-    residual = trial.pixels.data - trial.model
-    if settings.n_sky:
-        precision = 0.0
-        if settings.background == "prior" and trial.pixels.sky_error > 0.0:
-            precision = 1.0 / trial.pixels.sky_error**2
-        total = weight.sum() + precision
-        residual = residual - (weight * residual).sum() / total if total > 0.0 else residual
+    row, col = np.nonzero(use & (trial.pixels.weight > 0.0))
+    weight = trial.pixels.weight[row, col]
+    residual = (trial.pixels.data - trial.model)[row, col]
+    if settings.n_sky and row.size:
+        first = np.array([box[:, 0].min(), box[:, 2].min()])
+        end = np.array([box[:, 1].max(), box[:, 3].max()])
+        patch = np.array([[*(end - first), *first]])
+        prior = make_sky_priors(trial.pixels, patch, settings)[0]
+        middle = first + 0.5 * (end - first - 1)
+        columns = np.stack([np.ones(row.size), col - middle[1], row - middle[0]])
+        columns = columns[: settings.n_sky]
+        gram = (columns * weight) @ columns.T + np.diag(prior[:, 1])
+        product = (columns * weight) @ residual + prior[:, 0] * prior[:, 1]
+        residual = residual - np.linalg.lstsq(gram, product, rcond=None)[0] @ columns
     return float((weight * residual**2).sum())

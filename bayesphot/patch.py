@@ -15,7 +15,7 @@ from bayesphot.kernels.patches import REACH, cut_patches_into
 from bayesphot.kernels.structs import Batch
 from bayesphot.settings import ModelSettings
 
-__all__ = ["GroupData", "Pixels", "SourceState", "cut_batch", "make_boxes"]
+__all__ = ["GroupData", "Pixels", "SourceState", "cut_batch", "make_boxes", "make_sky_priors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ def cut_batch(
         free=free,
         state=value,
         prior=sources.prior[member],
-        sky_prior=_sky_priors(pixels, rows, settings),
+        sky_prior=make_sky_priors(pixels, rows, settings),
     )
     return GroupData((batch,), member, n_pixel, n_box_pixel)
 
@@ -241,7 +241,7 @@ def _free_codes(source_start, settings: ModelSettings, sampling: bool):
     return free, start
 
 
-def _sky_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:
+def make_sky_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:
     """Return (G, E, 2) means, less the reference sky, and precisions of the sky's columns."""
     prior = np.zeros((rows.shape[0], settings.n_sky, 2))
     given = settings.priors.background

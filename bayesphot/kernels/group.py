@@ -205,22 +205,31 @@ def gather_theta(free, state, theta):
 
 
 @borrowing
+def log_normal_priors(state, prior, n_shape):
+    """Return the sum of -(p - m)^2 precision / 2 over positions and shapes."""
+    s = 0.0
+    for k in range(state.shape[0]):
+        dx = state[k, 0] - prior[k, CENTER_X]
+        dy = state[k, 1] - prior[k, CENTER_Y]
+        s -= 0.5 * (dx * dx * prior[k, PRECISION_X] + dy * dy * prior[k, PRECISION_Y])
+    for k in range(n_shape):
+        d = state[k, LOG_SHAPE] - prior[k, SHAPE_MEAN]
+        s -= 0.5 * d * d * prior[k, SHAPE_PRECISION]
+    return s
+
+
+@borrowing
 def log_prior(state, prior, pairs, n_shape):
     """Return the log prior of positions and shapes, -inf outside its support.
 
-    Discs and orders are constant inside; normal terms are -(p - m)^2 precision / 2.
+    Discs and orders are constant inside; the rest is `log_normal_priors`.
     """
-    s = 0.0
     for k in range(state.shape[0]):
         dx = state[k, 0] - prior[k, CENTER_X]
         dy = state[k, 1] - prior[k, CENTER_Y]
         # A hair of slack, so that an optimum clipped onto the rim still counts as inside.
         if not dx * dx + dy * dy <= prior[k, RADIUS] * prior[k, RADIUS] * (1.0 + 1e-12):
             return -np.inf
-        s -= 0.5 * (dx * dx * prior[k, PRECISION_X] + dy * dy * prior[k, PRECISION_Y])
-    for k in range(n_shape):
-        d = state[k, LOG_SHAPE] - prior[k, SHAPE_MEAN]
-        s -= 0.5 * d * d * prior[k, SHAPE_PRECISION]
     for m in range(pairs.shape[0]):
         k = pairs[m, 0]
         l = pairs[m, 1]
@@ -228,7 +237,7 @@ def log_prior(state, prior, pairs, n_shape):
         oy = prior[k, CENTER_Y] - prior[l, CENTER_Y]
         if (state[k, 0] - state[l, 0]) * ox + (state[k, 1] - state[l, 1]) * oy < 0.0:
             return -np.inf
-    return s
+    return log_normal_priors(state, prior, n_shape)
 
 
 @compiled

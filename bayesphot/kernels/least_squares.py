@@ -18,7 +18,7 @@ from .gram import (
     fill_gram,
     project_residual,
 )
-from .group import gather_theta, log_prior, scatter_theta
+from .group import gather_theta, log_normal_priors, scatter_theta
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_cholesky_into
 from .structs import (
     CENTER_X,
@@ -102,11 +102,13 @@ def fit_group(group, work, max_iterations, tolerance, columns, gram, products, s
     linear = work.vector[VALUE]
     n_used = count_columns(group)
     gather_theta(group.free, work.state, theta)
+    # A shared shape takes the first source's start.
+    scatter_theta(theta, group.free, work.state)
     best, _ = solve_linear(group, work)
     if best == -np.inf:
         return DEGENERATE, 0, 0.0
     read_linear(group, work, linear)
-    prior = log_prior_or_zero(group, work)
+    prior = log_normal_priors(work.state, group.prior, group.n_shape)
     damping = 1e-4
     status = ITERATION_LIMIT
     iterations = 0
@@ -134,7 +136,7 @@ def fit_group(group, work, max_iterations, tolerance, columns, gram, products, s
             clip_to_disc(group, theta, trial, step[n_linear:], 1.0)
             scatter_theta(trial, group.free, work.state)
             value, _ = solve_linear(group, work)
-            value_prior = log_prior_or_zero(group, work)
+            value_prior = log_normal_priors(work.state, group.prior, group.n_shape)
             if value + value_prior >= best + prior - 1e-13 * abs(best):
                 moved = True
                 break
@@ -160,13 +162,6 @@ def fit_group(group, work, max_iterations, tolerance, columns, gram, products, s
             finished = True
             status = CONVERGED
     return status, iterations, _sum_chi2(group, linear, gram, products)
-
-
-@borrowing
-def log_prior_or_zero(group, work):
-    """Return the log prior; 0 where only an order or a rim is broken (the fit may cross them)."""
-    s = log_prior(work.state, group.prior, group.pairs, group.n_shape)
-    return 0.0 if s == -np.inf else s
 
 
 @borrowing
