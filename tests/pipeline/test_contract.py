@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -400,3 +402,17 @@ def test_found_ids_are_unique_and_count_from_one(trio):
     image, error, _ = trio
     result = configure_loop(sampler=False, niters=None)(image, error=error)
     assert sorted(result["id"]) == [1, 2, 3]
+
+
+def test_prior_columns_of_positions_are_not_ignored_in_silence(trio):
+    """They count, or a warning says that they do not."""
+    image, error, positions = trio
+    plain = configure(sampler=False)(image, error=error, positions=positions)
+    positions = positions.copy()
+    positions["flux_prior_mean"] = 5000.0
+    positions["flux_prior_sd"] = 1.0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = configure(sampler=False)(image, error=error, positions=positions)
+    heeded = np.all(result["flux_fit"] > plain["flux_fit"] + 100.0)
+    assert heeded or any("flux_prior_mean" in str(item.message) for item in caught)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +69,35 @@ def test_answer_does_not_depend_on_processes(field, reference):
     """A pool of processes that were started anew: jobs can be pickled."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert_same(run_field(field, executor=pool), reference)
+
+
+RUN_ONCE = """
+import sys
+import bayesphot as bp
+scene = bp.simulate_scene(
+    (90, 80), n_sources=24, sigma=1.8, background=20.0, noise=3.0, border=4.0, seed=11
+)
+model = bp.IntegratedGaussianPRF(sigma=1.8)
+model.sigma.fixed = False
+phot = bp.BasicPSFPhotometry(
+    psf_model=model, fitshape=11, group_maker=bp.DAOGroup(8.0), bkg_estimator=bp.MMMBackground(),
+    seed=1,
+)
+phot(scene.image, scene.error, None, scene.truth).write(sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_first_run_that_compiles_gives_the_answer_of_later_runs(tmp_path):
+    """Code compiled in a process and code that it loads from the disk are the same."""
+    root = Path(bp.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path / "code")}
+    results = []
+    for name in ("first", "second"):
+        command = [sys.executable, "-c", RUN_ONCE, str(tmp_path / name)]
+        subprocess.run(command, check=True, timeout=600, env=environment)
+        results.append(bp.PhotometryResult.read(tmp_path / name))
+    assert_same(*results)
 
 
 @pytest.mark.parametrize("shape", ["image", "source"])
