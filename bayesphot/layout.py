@@ -76,7 +76,9 @@ class Layout:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Readable names in the order of the joint vector: linear first, then nonlinear."""
-        names = [f"{key[0]}[{key[1]}]" for key in self.linear]
+        names = []
+        for name, k, image in self.linear:
+            names.append(f"{name}[{k}]" if self.n_image == 1 else f"{name}[{k},{image}]")
         for name, k in self.nonlinear:
             names.append(name if k is None else f"{name}[{k}]")
         return tuple(names)

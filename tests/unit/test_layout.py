@@ -80,3 +80,10 @@ def test_an_unknown_key_is_an_error() -> None:
 def test_the_same_layout_is_built_once() -> None:
     assert get_layout(2, True, True, True, "own", 1) is get_layout(2, True, True, True, "own", 1)
     assert get_layout(2, True, True, True, "own", 1) == Layout(2, shape="own")
+
+
+def test_fluxes_of_several_images_are_parameters_of_their_own():
+    layout = Layout(2, n_sky=1, n_image=2)
+    assert layout.n_linear == 6
+    assert len(set(layout.names)) == layout.size
+    assert layout.index(("flux", 1, 1)) != layout.index(("flux", 1, 0))
