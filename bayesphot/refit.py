@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,8 @@ from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
 
 __all__ = ["carry_fits", "fit_scene", "fit_subset"]
+
+log = logging.getLogger("bayesphot")
 
 #: Sweeps over the groups; neighbours' wings settle in two or three.
 MAX_SWEEPS = 8
@@ -146,6 +149,8 @@ def _sweep(
         scene = replace(scene, sources=sources, model=model)
         here = _cut_all(scene, settings)
         pending = _find_moved(here, seen)
+    if pending.any():
+        log.info("%d groups still moved with their neighbours when the sweeps ended", pending.sum())
     return replace(scene, fit=store.fit, settled=None)
 
 
