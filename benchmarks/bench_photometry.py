@@ -135,7 +135,7 @@ def report_field(name: str, repeat: int, peers: bool) -> None:
     scene = make_field(name)
     start = shift_starts(scene.truth, 1)
     n = len(start)
-    fit_cpu, fit_wall, _ = measure(time_fit_stage(scene, start), max(repeat, 5))
+    fit_cpu, fit_wall, _ = measure(time_fit_stage(scene, start), max(repeat, 30))
     least, least_wall, _ = measure(
         lambda: configure(sampler=False)(scene.image, error=scene.error, positions=start), repeat
     )
