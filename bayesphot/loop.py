@@ -16,14 +16,7 @@ from typing import Any
 import numpy as np
 
 from bayesphot.accept import accept_threshold, decide
-from bayesphot.background import (
-    MeanBackground,
-    MedianBackground,
-    MMMBackground,
-    ModeEstimatorBackground,
-    estimate_noise,
-    estimate_sky,
-)
+from bayesphot.background import SkyEstimator, estimate_noise, estimate_sky
 from bayesphot.catalog import Catalog, build_catalog, sort_order
 from bayesphot.detection import find_sources
 from bayesphot.execute import Workers
@@ -208,27 +201,26 @@ class _Observer:
         outside = self.image.good & ~inside
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
             residual = self.image.data - model
-            sky = estimate_sky(estimator, residual, ~outside)
+            sky, bias2 = _measure_sky(estimator, residual, ~outside)
             self.sky = np.broadcast_to(np.asarray(sky.level, dtype=float), residual.shape).copy()
-            bias2 = _squared_mode_bias(estimator, sky, residual, ~outside)
             self.sky_error = float(np.sqrt(sky.error**2 + bias2))
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf
 
 
-def _squared_mode_bias(estimator, level, data: np.ndarray, mask: np.ndarray) -> float:
-    """Return the squared distance of a median or mode from the mean that noise does not explain.
+def _measure_sky(estimator, data: np.ndarray, mask: np.ndarray):
+    """Return the sky, and the squared distance of a mode from the mean that noise leaves over.
 
     The sky of a fit is the mean of its pixels. That of skewed noise lies off its mode: a Poisson
     sky of 6 with read noise 2 by 0.28, once the error of the mode of 850 pixels. For normal
     noise var(level - mean) = var(level) - var(mean), since the mean is efficient.
     """
-    if not isinstance(estimator, (MedianBackground, ModeEstimatorBackground, MMMBackground)):
-        return 0.0
-    mean = MeanBackground(sigma=estimator.sigma, maxiters=estimator.maxiters).estimate(data, mask)
-    difference = float(level.level - mean.level)
-    return max(0.0, difference**2 - max(0.0, float(level.error**2 - mean.error**2)))
+    if not isinstance(estimator, SkyEstimator):
+        return estimate_sky(estimator, data, mask), 0.0
+    level, mean = estimator.estimate_with_mean(data, mask)
+    expected = max(0.0, float(level.error**2 - mean.error**2))
+    return level, max(0.0, float(level.level - mean.level) ** 2 - expected)
 
 
 def _detect(plan: LoopPlan, pixels: Pixels, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -64,8 +64,9 @@ def main() -> None:
         )
     groups, first = np.unique(table["group_id"], return_index=True)
     flags = np.asarray(table["flags"])[first]
+    failed = np.mean((flags & int(SAMPLING)) > 0)
     print(
-        f"groups {groups.size}: failing a sampling gate {np.mean((flags & int(SAMPLING)) > 0):.4f}, "
+        f"groups {groups.size}: failing a sampling gate {failed:.4f}, "
         f"with any flag {np.mean(flags > 0):.3f}"
     )
 

@@ -10,6 +10,7 @@ from .estimators import (
     MedianBackground,
     MMMBackground,
     ModeEstimatorBackground,
+    SkyEstimator,
     SkyLevel,
     StdBackgroundRMS,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "MeanBackground",
     "MedianBackground",
     "ModeEstimatorBackground",
+    "SkyEstimator",
     "SkyLevel",
     "SkyMap",
     "StdBackgroundRMS",

@@ -100,16 +100,25 @@ class SkyEstimator(_ClippedStatistic, ABC):
         True
         """
         pixels, unit = self._clip(data, mask)
-        a, b = self._weights
+        level = self._weigh(pixels, *self._weights)
+        if unit is None:
+            return level
+        return SkyLevel(level.level * unit, level.error * unit)
+
+    def estimate_with_mean(self, data, mask=None) -> tuple[SkyLevel, SkyLevel]:
+        """Return this level and that of the mean of the same clipped pixels, without units."""
+        pixels, _ = self._clip(data, mask)
+        return self._weigh(pixels, *self._weights), self._weigh(pixels, 0.0, 1.0)
+
+    def _weigh(self, pixels: np.ndarray, a: float, b: float) -> SkyLevel:
+        """Return ``a * median + b * mean`` of clipped pixels and its standard error."""
         level, error = np.nan, np.inf
         if pixels.size > 0:
             level = float(a * np.median(pixels) + b * np.mean(pixels))
         if pixels.size > 1:
             factor = find_error_factor(a, b, self.sigma, self.maxiters)
             error = float(np.std(pixels) * factor / np.sqrt(pixels.size))
-        if unit is None:
-            return SkyLevel(level, error)
-        return SkyLevel(level * unit, error * unit)
+        return SkyLevel(level, error)
 
 
 @dataclass(frozen=True)
