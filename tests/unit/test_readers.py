@@ -180,7 +180,8 @@ def test_bad_or_missing_coordinates_are_none(tmp_path) -> None:
     fits.writeto(plain, DATA)
     assert read_fits_image(plain).wcs is None
     header = _make_celestial_header()
-    header["CTYPE1"] = "RA---XXX"
+    # There is no projection of this name: the header is wrong on purpose.
+    header["CTYPE1"] = "RA---BAD"
     fits.writeto(bad, DATA, header)
     assert read_fits_image(bad).wcs is None
 
