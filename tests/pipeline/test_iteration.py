@@ -176,7 +176,7 @@ def test_iteration_ends_on_pure_noise(nsigma):
     image = np.random.default_rng(4).normal(20.0, 3.0, (40, 40))
     finder = bp.DAOStarFinder(fwhm=FWHM, nsigma=nsigma)
     with warnings.catch_warnings():
-        # At 5 sigma nothing is found, which the run rightly says; test_contract checks that it does.
+        # At 5 sigma nothing is found, and the run says so: test_contract checks that it does.
         warnings.filterwarnings("ignore", "no source was found", AstropyUserWarning)
         once = configure_loop(finder=finder, niters=1, sampler=False)(image, error=3.0)
         result = configure_loop(finder=finder, niters=None, sampler=False)(image, error=3.0)
