@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,17 +19,3 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder of real images at {folder}: set BAYESPHOT_TEST_DATA")
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compiled_kernels() -> None:
-    """Compile all kernels in a process of their own, so that every test loads the same code.
-
-    Where a kernel is inlined depends on what its process had compiled before: results of a
-    process that compiles can differ from those of one that loads in their last bit.
-    """
-    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
-        return
-    command = [sys.executable, "-c", "import bayesphot; bayesphot.warmup()"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, timeout=1200, env=environment)

@@ -14,6 +14,8 @@ import warnings
 
 import numba
 
+from .linking import PartCompiler, WholeCompiler, has_hooks
+
 #: Reductions may be reordered (so that they vectorise); NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 _FLAGS = ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK", "NUMBA_OPT", "NUMBA_CPU_NAME")
@@ -60,20 +62,25 @@ CACHE_FOLDER = _find_cache_folder()
 
 
 def compiled(function):
-    """Compile a kernel: nogil, no Python objects, machine code kept on disk where possible."""
-    return _compile(function, {})
+    """Compile a kernel that Python calls: nogil, machine code kept on disk where possible."""
+    return _compile(function, {}, whole=True)
+
+
+def part(function):
+    """Compile a kernel that only other kernels call."""
+    return _compile(function, {}, whole=False)
 
 
 def borrowing(function):
-    """Compile a kernel that allocates nothing and returns no array.
+    """Compile a part that allocates nothing and returns no array.
 
     It borrows its arguments: leaving out the reference counts (an atomic operation for every
     argument, attribute and view) makes small kernels twice as fast and quicker to compile.
     """
-    return _compile(function, {"_nrt": False})
+    return _compile(function, {"_nrt": False}, whole=False)
 
 
-def _compile(function, extra):
+def _compile(function, extra, *, whole):
     """Compile with the options common to all kernels."""
     options = {
         "nogil": True,
@@ -83,7 +90,11 @@ def _compile(function, extra):
         "no_cfunc_wrapper": True,
         **extra,
     }
-    if CACHE_FOLDER is None:
+    hooked = has_hooks()
+    if hooked:
+        options["pipeline_class"] = WholeCompiler if whole else PartCompiler
+        options["no_cpython_wrapper"] = not whole
+    if CACHE_FOLDER is None or (hooked and not whole):
         return numba.njit(**options)(function)
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = CACHE_FOLDER

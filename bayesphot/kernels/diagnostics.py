@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cache import borrowing, compiled
+from .cache import borrowing, compiled, part
 
 #: Columns of a summary row.
 MEDIAN = 0
@@ -30,7 +30,7 @@ class Scratch(NamedTuple):
     places: np.ndarray  # (4, at least n + 1) int64
 
 
-@compiled
+@part
 def allocate_scratch(n):
     """Return scratch for the diagnostics of n draws."""
     room = max(n, 256) + 1

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .cache import borrowing, compiled
+from .cache import borrowing, part
 from .density import dot_common
 from .gaussian import profile_gradient_into
 from .group import largest_window
@@ -36,7 +36,7 @@ from .structs import (
 N_COLUMN = 4
 
 
-@compiled
+@part
 def allocate_columns(window):
     """Return room for the columns of sources with the given windows."""
     return np.empty((window.shape[0], N_COLUMN, largest_window(window)))

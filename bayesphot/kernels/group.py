@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .cache import borrowing, compiled
+from .cache import borrowing, part
 from .structs import (
     CENTER_X,
     CENTER_Y,
@@ -24,7 +24,7 @@ from .structs import (
 )
 
 
-@compiled
+@part
 def unpack_group(batch, g):
     """Return group g of a batch with its residual data formed and its sky columns weighted.
 
@@ -154,7 +154,7 @@ def _list_pairs(prior, pairs):
     return m
 
 
-@compiled
+@part
 def allocate_work(batch, g, group):
     """Return scratch for a group, its state set to the batch's, in patch pixels."""
     n = group.n_source
@@ -240,7 +240,7 @@ def log_prior(state, prior, pairs, n_shape):
     return log_normal_priors(state, prior, n_shape)
 
 
-@compiled
+@part
 def replace_free(group, free, n_shape):
     """Return the group with other free nonlinear parameters."""
     return Group(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+import numba
 import numpy as np
 import oracle
 from scipy.special import ndtri
@@ -17,6 +19,19 @@ from bayesphot.settings import ModelSettings
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 SIGMA = 1.3
+
+
+@lru_cache(maxsize=None)
+def open_kernel(kernel):
+    """Return a door from Python to a kernel that only kernels call."""
+    if INTERPRETED:
+        return kernel
+
+    @numba.njit(error_model="numpy")
+    def call(*arguments):
+        return kernel(*arguments)
+
+    return call
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +176,8 @@ def make_scene(
 
 def open_group(data: GroupData, g: int):
     """Return (group, scratch) of a batch as the kernels see them."""
-    unpacked = group.unpack_group(data.batch, g)
-    return unpacked, group.allocate_work(data.batch, g, unpacked)
+    unpacked = open_kernel(group.unpack_group)(data.batch, g)
+    return unpacked, open_kernel(group.allocate_work)(data.batch, g, unpacked)
 
 
 def move_to_patch(data: GroupData, g: int, theta, free) -> np.ndarray:

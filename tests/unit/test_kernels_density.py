@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
-from kernel_scene import INTERPRETED, make_scene, move_to_patch, open_group
+from kernel_scene import INTERPRETED, make_scene, move_to_patch, open_group, open_kernel
 
 from bayesphot.kernels import density, gram, laplace, structs
 
@@ -54,15 +54,15 @@ def draw_thetas(scene, group, n, rng):
 
 def evaluate(data, g, theta, free):
     unpacked, work = open_group(data, g)
-    return density.log_density(move_to_patch(data, g, theta, free), unpacked, work)
+    return open_kernel(density.log_density)(move_to_patch(data, g, theta, free), unpacked, work)
 
 
 def evaluate_gradient(data, g, theta, free):
     unpacked, work = open_group(data, g)
-    columns = gram.allocate_columns(unpacked.window)
+    columns = open_kernel(gram.allocate_columns)(unpacked.window)
     n_all = gram.N_COLUMN * unpacked.n_source + unpacked.n_sky
     gradient = np.full(len(free), np.nan)
-    value = laplace.log_density_gradient(
+    value = open_kernel(laplace.log_density_gradient)(
         move_to_patch(data, g, theta, free),
         unpacked,
         work,

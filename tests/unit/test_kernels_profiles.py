@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kernel_scene import open_kernel
 from oracle import integrate_axis
 
-from bayesphot.kernels.gaussian import normal_cdf, profile_gradient_into, profile_into
+from bayesphot.kernels import gaussian
+
+normal_cdf = open_kernel(gaussian.normal_cdf)
+profile_into = open_kernel(gaussian.profile_into)
+profile_gradient_into = open_kernel(gaussian.profile_gradient_into)
 
 #: Documented error of the normal integral; a pixel is the difference of two.
 TABLE_ERROR = 1e-9

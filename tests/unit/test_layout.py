@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from kernel_scene import open_kernel
 
 from bayesphot.kernels.group import gather_theta, scatter_theta
 from bayesphot.layout import Layout, get_layout
@@ -58,10 +59,10 @@ def test_the_kernels_read_the_codes_as_the_layout_means_them(layout) -> None:
     expected = state.copy()
     for value, (name, k) in zip(theta, layout.nonlinear, strict=True):
         expected[slice(None) if k is None else k, column[name]] = value
-    scatter_theta(theta, layout.codes, state)
+    open_kernel(scatter_theta)(theta, layout.codes, state)
     np.testing.assert_array_equal(state, expected)
     back = np.full(theta.size, np.nan)
-    gather_theta(layout.codes, state, back)
+    open_kernel(gather_theta)(layout.codes, state, back)
     np.testing.assert_array_equal(back, theta)
 
 
