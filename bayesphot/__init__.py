@@ -34,8 +34,17 @@ if TYPE_CHECKING:
     from .detection import DAOStarFinder, IRAFStarFinder
     from .flags import Flag, decode_flags
     from .grouping import DAOGroup, DBSCANGroup
-    from .noise import CCDNoise
-    from .priors import Disc, LogNormal, Normal, Uniform
+    from .noise import CCDNoise, ContaminatedGaussian, PoissonNoise, StudentTNoise
+    from .priors import (
+        Disc,
+        HalfNormal,
+        LogNormal,
+        LogUniform,
+        Normal,
+        PowerLaw,
+        TruncatedNormal,
+        Uniform,
+    )
     from .psf import IntegratedGaussianPRF
     from .result import PhotometryResult
     from .warm import warmup
@@ -61,8 +70,17 @@ _MODULES = {
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
-    "noise": ("CCDNoise",),
-    "priors": ("Uniform", "Normal", "LogNormal", "Disc"),
+    "noise": ("CCDNoise", "ContaminatedGaussian", "PoissonNoise", "StudentTNoise"),
+    "priors": (
+        "Uniform",
+        "Normal",
+        "LogNormal",
+        "LogUniform",
+        "PowerLaw",
+        "HalfNormal",
+        "TruncatedNormal",
+        "Disc",
+    ),
     "psf": ("IntegratedGaussianPRF",),
     "result": ("PhotometryResult",),
     "warm": ("warmup",),
@@ -86,9 +104,16 @@ __all__ = [
     "MADStdBackgroundRMS",
     "StdBackgroundRMS",
     "CCDNoise",
+    "PoissonNoise",
+    "StudentTNoise",
+    "ContaminatedGaussian",
     "Uniform",
     "Normal",
     "LogNormal",
+    "LogUniform",
+    "PowerLaw",
+    "HalfNormal",
+    "TruncatedNormal",
     "Disc",
     "make_gaussian_sources",
     "make_noise_image",

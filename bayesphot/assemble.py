@@ -136,15 +136,11 @@ def _formal_errors(report: Report) -> dict[str, np.ndarray]:
         layout = settings.layout(here.size, sampling=False)
         covariance = scene.fitted.covariance_of(g)
         sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        names = ("flux",) if settings.free_flux else ()
-        for i, name in enumerate(names):
-            errors[name][here] = sd[i * here.size : (i + 1) * here.size]
-        first = len(names) * here.size
-        sky = slice(first, first + settings.n_sky)
-        errors["sky"][here] = covariance[sky, sky]
-        for place, (name, k) in enumerate(layout.nonlinear, start=layout.n_linear):
-            which = here if k is None else here[k]
-            errors[name][which] = sd[place]
+        sky = layout.places("sky")
+        errors["sky"][here] = covariance[np.ix_(sky, sky)]
+        for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
+            if name in ("x", "y", "flux", "shape"):
+                errors[name][here if k is None else here[k]] = sd[place]
     if settings.shape == "image" and scene.shape_cavity is not None:
         # The total information is that of any group's cavity and the group's own: the
         # narrowest cavity is within one group of it.
@@ -209,13 +205,13 @@ def _collect_background(report: Report, covariance: np.ndarray) -> _Parameter:
         nothing = np.full((n, N_SUMMARY), np.nan)
         return _Parameter("background", reference, reference, np.zeros(n), nothing, True)
     columns = _sky_columns(report)[:, : settings.n_sky]
-    fit = reference + (scene.fitted.sky[group] * columns).sum(axis=1)
+    fit = reference + (scene.fitted.shared[group][:, : settings.n_sky] * columns).sum(axis=1)
     variance = np.einsum("ni,nij,nj->n", columns, covariance, columns)
     summary = np.full((n, N_SUMMARY), np.nan)
     draws, budget = report.draws, report.budget
     if draws is not None and budget is not None:
         if settings.n_sky == 1:
-            summary = draws.sky_summary[0][group].copy()
+            summary = draws.shared_summary[0][group].copy()
             summary[:, [MEDIAN, LOW, HIGH]] += reference[:, None]
         else:
             summary = _summarise_plane(draws, budget, columns, group, reference)
@@ -243,7 +239,7 @@ def _summarise_plane(draws: BatchDraws, budget: Budget, columns, group, referenc
     summary = np.full((group.size, N_SUMMARY), np.nan)
     scores = normal_scores(budget.total)
     for k in range(group.size):
-        level = columns[k] @ draws.sky[:, group[k]] + reference[k]
+        level = columns[k] @ draws.shared[: columns.shape[1], group[k]] + reference[k]
         if np.isfinite(level).all():
             summarise_into(level, budget.chains, budget.draws, budget.tail, scores, summary[k])
     return summary
@@ -477,10 +473,12 @@ def _render_sky(report: Report) -> np.ndarray:
         n_row, n_col, r0, c0 = batch.rows[g]
         part = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
         used = batch.weight[part].reshape(n_row, n_col) > 0.0
-        level = np.full((n_row, n_col), scene.fitted.sky[g, 0])
+        level = np.full((n_row, n_col), scene.fitted.shared[g, 0])
         if report.settings.n_sky == 3:
-            level = level + scene.fitted.sky[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
-            level = level + scene.fitted.sky[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
+            level = level + scene.fitted.shared[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
+            level = (
+                level + scene.fitted.shared[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
+            )
         window = (slice(r0, r0 + n_row), slice(c0, c0 + n_col))
         total[window] += np.where(used, level, 0.0)
         count[window] += used
@@ -529,8 +527,12 @@ def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:
         constant[place] = reference
         group["background"] = np.broadcast_to(constant, (budget.chains, kept, n_group))
     else:
-        group["background"] = lay_out(draws.sky[0] + reference[:, None], n_group, place)
-        for name, plane in zip(("background_dx", "background_dy"), draws.sky[1:], strict=False):
+        group["background"] = lay_out(draws.shared[0] + reference[:, None], n_group, place)
+        for name, plane in zip(
+            ("background_dx", "background_dy"),
+            draws.shared[1 : report.settings.n_sky],
+            strict=False,
+        ):
             group[name] = lay_out(plane, n_group, place)
     names = {
         "acceptance": batches.ACCEPTANCE,

@@ -27,7 +27,7 @@ from bayesphot.execute import Workers
 from bayesphot.grouping import DAOGroup
 from bayesphot.image import Image, prepare_image
 from bayesphot.loop import LoopPlan, LoopResult, run_loop
-from bayesphot.noise import CCDNoise
+from bayesphot.noise import NOISE_MODELS, takes_error
 from bayesphot.priors import normalise_priors
 from bayesphot.psf import describe_psf
 from bayesphot.result import PhotometryResult
@@ -266,8 +266,10 @@ class BasicPSFPhotometry:
         None: ``Sampler()``. False: least squares only; posterior columns are NaN.
     priors : mapping, optional
         From parameter names to distributions: see `bayesphot.priors.normalise_priors`.
-    noise : CCDNoise, optional
-        Variance from the fitted model; None: from ``error``, or estimated from the image.
+    noise : CCDNoise, PoissonNoise, StudentTNoise or ContaminatedGaussian, optional
+        How pixels scatter. The first two have their variance from the fitted model, the others
+        their scale from ``error``. None: normal noise from ``error``, or estimated from the
+        image.
     fit_background : {"prior", "flat", "plane", False}
         The sky of each group: known to the estimator's error, unknown, an unknown plane, or
         fixed at the estimator's level. Without an estimator "prior" is False.
@@ -314,7 +316,7 @@ class BasicPSFPhotometry:
     fitter: Any = None
     sampler: Any = None
     priors: Mapping | None = None
-    noise: CCDNoise | None = None
+    noise: Any = None
     fit_background: Any = "prior"
     shape: str = "group"
     aperture_radius: float | None = None
@@ -347,8 +349,10 @@ class BasicPSFPhotometry:
         if self.priors is not None:
             normalise_priors(self.priors, describe_psf(self._model).shape_names)
             set_field(self, "priors", dict(self.priors))
-        if self.noise is not None and not isinstance(self.noise, CCDNoise):
-            raise TypeError(f"noise must be a CCDNoise or None, found {self.noise!r}")
+        _refuse_class("noise", self.noise)
+        if self.noise is not None and not isinstance(self.noise, NOISE_MODELS):
+            kinds = ", ".join(kind.__name__ for kind in NOISE_MODELS)
+            raise TypeError(f"noise must be one of {kinds}, or None, found {self.noise!r}")
         if not isinstance(self.fit_background, (str, bool)) or (
             self.fit_background not in _BACKGROUNDS
         ):
@@ -405,7 +409,9 @@ class BasicPSFPhotometry:
         mask : (ny, nx) array, optional
             True where a pixel is bad.
         positions : Table, optional
-            Starts ``x_0, y_0`` and optionally ``flux_0``, ``id``, ``group_id``, ``sigma_0``.
+            Starts ``x_0, y_0`` and optionally ``flux_0``, ``id``, ``group_id``, ``sigma_0``, and
+            normal priors of single sources: ``x_prior_mean``, ``x_prior_sd``, the same of ``y``,
+            ``flux`` and ``sigma``.
 
         Returns
         -------
@@ -419,7 +425,7 @@ class BasicPSFPhotometry:
         """
         begin = time.perf_counter()
         prepared = prepare_image(image, error, mask, stacklevel=3)
-        if self.noise is not None and prepared.error is not None:
+        if self.noise is not None and not takes_error(self.noise) and prepared.error is not None:
             raise ValueError(
                 "error and noise both say how large the noise is: give one of them, found an "
                 f"error array and {self.noise!r}"
@@ -427,9 +433,7 @@ class BasicPSFPhotometry:
         catalog = None
         if positions is not None:
             catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
-            if catalog.extra:
-                names = ", ".join(sorted(catalog.extra))
-                _warn(f"prior columns are not used: {names}", depth=1)
+            _check_prior_columns(catalog)
             _check_known_fluxes(catalog, self._model)
         elif self.finder is None:
             raise ValueError("positions must be given where there is no finder")
@@ -491,7 +495,7 @@ class BasicPSFPhotometry:
         draws = engine = plan = None
         n_group = looped.scene.grouped.n_group
         if self.sampler is not False and n_group:
-            plan = self.sampler.plan(0.5 * (1.0 - self.ci_prob))
+            plan = self._make_plan(settings)
             draws, engine = sample_scene(looped.scene, settings, plan, seed, workers)
         done = time.perf_counter()
         if len(looped.catalog) == 0:
@@ -511,6 +515,21 @@ class BasicPSFPhotometry:
             meta,
         )
         return assemble_result(report)
+
+    def _make_plan(self, settings: ModelSettings) -> SamplingPlan:
+        """Return what the engines need; priors in Python make emcee the engine."""
+        plan = self.sampler.plan(0.5 * (1.0 - self.ci_prob))
+        if settings.priors.functions and plan.first != EMCEE:
+            names = ", ".join(name for name, _ in settings.priors.functions)
+            log.info("the prior of %s is a Python function: emcee samples", names)
+            sampler = EmceeSampler(
+                self.sampler.draws,
+                self.sampler.chains,
+                min_ess=self.sampler.min_ess,
+                max_r_hat=self.sampler.max_r_hat,
+            )
+            return sampler.plan(0.5 * (1.0 - self.ci_prob))
+        return plan
 
     def _describe(self, looped: LoopResult, settings, seed, begin, fitted, done) -> dict:
         """Return the meta of a result."""
@@ -670,6 +689,39 @@ def _check_estimator(value: Any) -> None:
             f"bkg_estimator must be None, a level, or a callable data -> level, found {value!r}"
         )
     _require_number("bkg_estimator", getattr(value, "value", value), positive=False)
+
+
+#: Prior columns of the positions: of single sources, normal; NaN where there is none.
+_PRIOR_COLUMNS = tuple(
+    f"{name}_prior_{what}" for name in ("x", "y", "flux", "sigma") for what in ("mean", "sd")
+)
+
+
+def _check_prior_columns(catalog) -> None:
+    """Raise ValueError for prior columns that are unknown, incomplete or out of range."""
+    for name, column in catalog.extra.items():
+        if name not in _PRIOR_COLUMNS:
+            raise ValueError(f"no prior column {name!r}; there are {', '.join(_PRIOR_COLUMNS)}")
+        wrong = np.flatnonzero(np.isinf(column) | ((column <= 0.0) & name.endswith("_sd")))
+        if wrong.size:
+            kind = "positive" if name.endswith("_sd") else "finite"
+            raise ValueError(
+                f"{name} must be {kind}, or NaN for no prior, "
+                f"found {column[wrong[0]]} in row {wrong[0]}"
+            )
+    for name in ("x", "y", "flux", "sigma"):
+        mean, sd = f"{name}_prior_mean", f"{name}_prior_sd"
+        if mean in catalog.extra and sd not in catalog.extra:
+            raise ValueError(f"{mean} needs {sd} beside it")
+        if sd in catalog.extra and mean not in catalog.extra and name in ("flux", "sigma"):
+            raise ValueError(f"{sd} needs {mean} beside it")
+    if "sigma_prior_mean" in catalog.extra:
+        means = catalog.extra["sigma_prior_mean"]
+        wrong = np.flatnonzero(means <= 0.0)
+        if wrong.size:
+            raise ValueError(
+                f"sigma_prior_mean must be positive, found {means[wrong[0]]} in row {wrong[0]}"
+            )
 
 
 def _check_known_fluxes(catalog, model) -> None:

@@ -24,8 +24,8 @@ class GroupFit:
     ----------
     source : (S, 4) array
         x, y, flux, ln(shape) of the members.
-    sky : (G, E) array
-        Sky columns, less the reference sky.
+    shared : (G, E) array
+        Values of the shared columns: the sky, less the reference, then nuisances.
     group : (G, 5) array
         Status, iterations, chi-squared (and room for the shape's score and information).
     covariance_start, covariance : arrays
@@ -35,7 +35,7 @@ class GroupFit:
     """
 
     source: np.ndarray
-    sky: np.ndarray
+    shared: np.ndarray
     group: np.ndarray
     covariance_start: np.ndarray
     covariance: np.ndarray
@@ -52,7 +52,7 @@ def joint_sizes(data: GroupData) -> np.ndarray:
     """Return the number of free parameters of each group."""
     batch = data.batch
     n_source = np.diff(batch.source_start)
-    return n_source * batch.flux_free + batch.sky_prior.shape[1] + np.diff(batch.free_start)
+    return n_source * batch.flux_free + batch.shared_prior.shape[1] + np.diff(batch.free_start)
 
 
 def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> GroupFit:
@@ -63,7 +63,7 @@ def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> Grou
     start = np.concatenate([[0], np.cumsum(joint_sizes(data) ** 2)])
     fit = GroupFit(
         source=np.empty((n_source, 4)),
-        sky=np.zeros((n_group, batch.sky_prior.shape[1])),
+        shared=np.zeros((n_group, batch.shared_prior.shape[1])),
         group=np.zeros((n_group, batches.N_FIT)),
         covariance_start=start,
         covariance=np.empty(int(start[-1])),
@@ -78,7 +78,7 @@ def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> Grou
         fit.covariance_start,
         fit.covariance,
         fit.conditional,
-        fit.sky,
+        fit.shared,
     )
     return fit
 
@@ -86,5 +86,5 @@ def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> Grou
 def score_shape(data: GroupData, fit: GroupFit) -> tuple[np.ndarray, np.ndarray]:
     """Return each group's score and marginal information of a common ln(shape) at its fit."""
     numbers = np.zeros((data.batch.rows.shape[0], batches.N_FIT))
-    batches.score_shapes(data.batch, fit.source, fit.sky, numbers)
+    batches.score_shapes(data.batch, fit.source, fit.shared, numbers)
     return numbers[:, batches.FIT_SHAPE_SCORE], numbers[:, batches.FIT_SHAPE_INFORMATION]

@@ -30,6 +30,8 @@ class Layout:
         The PSF's shape: known, one for the group, or one for each source.
     n_sky : int
         Columns of the sky: 0 (known), 1 (a level) or 3 (a plane).
+    n_nuisance : int
+        Further linear columns with normal priors: amplitudes of known images.
     n_image : int
         Images whose fluxes are separate linear parameters.
     """
@@ -40,6 +42,7 @@ class Layout:
     free_flux: bool = True
     shape: str = "fixed"
     n_sky: int = 1
+    n_nuisance: int = 0
     n_image: int = 1
 
     @cached_property
@@ -59,11 +62,25 @@ class Layout:
 
     @cached_property
     def linear(self) -> tuple[tuple, ...]:
-        """Keys of the free linear parameters: ("flux", k, image), then ("sky", column, image)."""
+        """Keys of the free linear parameters: ("flux", k, image), ("sky", column, image), ...
+
+        Nuisances, ("nuisance", column, image), come last.
+        """
         images = range(self.n_image)
         fluxes = [("flux", k, m) for m in images for k in range(self.n_source)]
         sky = [("sky", e, m) for m in images for e in range(self.n_sky)]
-        return tuple((fluxes if self.free_flux else []) + sky)
+        nuisance = [("nuisance", j, m) for m in images for j in range(self.n_nuisance)]
+        return tuple((fluxes if self.free_flux else []) + sky + nuisance)
+
+    def places(self, name: str) -> np.ndarray:
+        """Return the places in the joint vector of all parameters of one name, in their order."""
+        keys = (*self.linear, *self.nonlinear)
+        return np.array([i for i, key in enumerate(keys) if key[0] == name], dtype=np.int64)
+
+    @cached_property
+    def nonlinear_first(self) -> np.ndarray:
+        """Places in the joint vector in the order of the samplers': nonlinear, then linear."""
+        return np.r_[self.n_linear : self.size, : self.n_linear]
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -106,6 +123,6 @@ class Layout:
 
 
 @lru_cache(maxsize=1024)
-def get_layout(n_source, free_x, free_y, free_flux, shape, n_sky) -> Layout:
+def get_layout(n_source, free_x, free_y, free_flux, shape, n_sky, n_nuisance=0) -> Layout:
     """Return the layout of a group, the same object for the same arguments."""
-    return Layout(n_source, free_x, free_y, free_flux, shape, n_sky)
+    return Layout(n_source, free_x, free_y, free_flux, shape, n_sky, n_nuisance)

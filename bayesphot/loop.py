@@ -27,8 +27,8 @@ from bayesphot.image import Image
 from bayesphot.kernels.batches import FIT_CHI2
 from bayesphot.kernels.structs import RADIUS
 from bayesphot.mismatch import measure_mismatch
-from bayesphot.noise import CCDNoise, ccd_variance
-from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes, make_sky_priors
+from bayesphot.noise import describe_noise, normal_variance, takes_error
+from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes, make_shared_priors
 from bayesphot.refit import carry_fits, fit_scene
 from bayesphot.render import render_sources
 from bayesphot.restarts import restart_doubtful
@@ -48,6 +48,8 @@ INSEPARABLE = 0.25
 MAX_MOVES = 3
 #: Refits after the variance of a CCD was renewed from the model; it settles in two.
 VARIANCE_ROUNDS = 2
+#: Refits with renewed weights of outliers; each reweighting shrinks the error by a factor.
+ROBUST_ROUNDS = 5
 #: The sky is measured again outside all fit boxes where at least this many pixels remain.
 SKY_PIXELS = 400
 SKY_SHARE = 0.1
@@ -61,7 +63,7 @@ class LoopPlan:
     finder: Callable | None
     group_maker: Callable | None
     bkg_estimator: Any
-    noise: CCDNoise | None
+    noise: Any
     niters: int | None
     max_group_size: int | None
     aperture_radius: float | None
@@ -168,22 +170,29 @@ class _Observer:
     def observe(self, model: np.ndarray) -> Pixels:
         """Return the pixels, their variance that of the given model of the sources."""
         data = np.where(self.image.good, self.image.data - self.sky, 0.0)
-        weight = np.where(self.image.good, 1.0 / self._variance(data, model), 0.0)
-        return Pixels(data, weight, self.sky, self.sky_error)
+        scale = self._scale(data - model)
+        variance = scale
+        if self.plan.noise is not None and not (takes_error(self.plan.noise) and not model.any()):
+            # Before there is a model every star would be an outlier.
+            variance = normal_variance(self.plan.noise, data - model, model + self.sky, scale)
+        weight = np.where(self.image.good, 1.0 / variance, 0.0)
+        noise = describe_noise(self.plan.noise, self.sky, scale)
+        return Pixels(data, weight, self.sky, self.sky_error, noise)
 
-    def _variance(self, data: np.ndarray, model: np.ndarray) -> np.ndarray:
-        """Return the variance of each pixel."""
-        if self.plan.noise is not None:
-            return ccd_variance(self.plan.noise, model + self.sky)
+    def _scale(self, residual: np.ndarray) -> np.ndarray:
+        """Return the squared error of each pixel: as given, or one estimated from the image."""
         if self.image.error is not None:
             return self.image.error**2
+        if self.plan.noise is not None and not takes_error(self.plan.noise):
+            return np.ones(self.image.shape)
         if not self.image.good.any():
             return np.ones(self.image.shape)
-        level = estimate_noise(data - model, self.bad)
+        level = estimate_noise(residual, self.bad)
         # A noiseless image still needs a scale; nothing depends on which.
-        level = level if level > 0.0 else max(float(np.abs(data).max()), 1.0) * 1e-6
+        level = level if level > 0.0 else max(float(np.abs(residual).max()), 1.0) * 1e-6
         log.info("no error given: noise of %g per pixel estimated from the image", level)
-        self.origin = f"estimated: {level:.6g} per pixel"
+        estimated = f"estimated: {level:.6g} per pixel"
+        self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
         return np.full(self.image.shape, level**2)
 
     def renew_sky(self, model: np.ndarray, boxes: np.ndarray) -> None:
@@ -303,7 +312,9 @@ def _open_scene(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
     """Return the scene of a catalogue's starts."""
     sources = start_sources(catalog, plan.settings)
     grouped = _group(catalog, plan)
-    sources = set_priors(sources, sources.value, pixels, grouped, plan.settings)
+    sources = set_priors(
+        sources, sources.value, pixels, grouped, plan.settings, columns=catalog.extra
+    )
     model = render_sources(pixels.data.shape, sources.value)
     return Scene(pixels, catalog, sources, grouped, None, model)
 
@@ -353,7 +364,9 @@ def _settle(scene: Scene, plan: LoopPlan, observer: _Observer) -> Scene:
     scene = fit_scene(scene, plan.settings, plan.workers, dirty=_dirty_groups(scene))
     if plan.noise is None and observer.image.error is not None:
         return scene
-    rounds = VARIANCE_ROUNDS if plan.noise is not None else 1
+    rounds = 1
+    if plan.noise is not None:
+        rounds = ROBUST_ROUNDS if takes_error(plan.noise) else VARIANCE_ROUNDS
     for _round in range(rounds):
         scene = replace(scene, pixels=observer.observe(scene.model), fit=None)
         scene = fit_scene(scene, plan.settings, plan.workers)
@@ -469,7 +482,9 @@ def _extend_scene(scene: Scene, catalog: Catalog, plan: LoopPlan) -> Scene:
         value[:, 3] = value[known[0], 3]
     grouped = _group(catalog, plan)
     sources = SourceState(value, fresh.prior)
-    sources = set_priors(sources, start, scene.pixels, grouped, plan.settings)
+    sources = set_priors(
+        sources, start, scene.pixels, grouped, plan.settings, columns=catalog.extra
+    )
     model = render_sources(scene.pixels.data.shape, value)
     extended = Scene(scene.pixels, catalog, sources, grouped, None, model, settled=scene.model)
     return carry_fits(scene, extended, plan.settings)
@@ -543,6 +558,10 @@ def _test_candidates(scene, plan: LoopPlan, place, flux, good) -> np.ndarray:
         sigma=np.concatenate([scene.catalog.sigma, np.full(n_new, np.nan)]),
         id=ids,
         group_id=np.concatenate([scene.catalog.group_id, np.full(n_new, -1)]),
+        extra={
+            name: np.concatenate([column, np.full(n_new, np.nan)])
+            for name, column in scene.catalog.extra.items()
+        },
     )
     fresh = start_sources(joint, plan.settings)
     value = fresh.value.copy()
@@ -551,7 +570,9 @@ def _test_candidates(scene, plan: LoopPlan, place, flux, good) -> np.ndarray:
         value[:, 3] = value[0, 3]
     grouped = _group(joint, plan)
     sources = SourceState(value, fresh.prior)
-    sources = set_priors(sources, fresh.value, scene.pixels, grouped, plan.settings)
+    sources = set_priors(
+        sources, fresh.value, scene.pixels, grouped, plan.settings, columns=joint.extra
+    )
     trial = Scene(scene.pixels, joint, sources, grouped, None, scene.model)
     threshold = accept_threshold(int(good.sum()), plan.settings.shape_start)
     return _test_in_turn(trial, plan, n_old, threshold)
@@ -667,7 +688,7 @@ def _sky_chi2(trial: Scene, box: np.ndarray, settings: ModelSettings) -> float:
         first = np.array([box[:, 0].min(), box[:, 2].min()])
         end = np.array([box[:, 1].max(), box[:, 3].max()])
         patch = np.array([[*(end - first), *first]])
-        prior = make_sky_priors(trial.pixels, patch, settings)[0]
+        prior = make_shared_priors(trial.pixels, patch, settings)[0]
         middle = first + 0.5 * (end - first - 1)
         columns = np.stack([np.ones(row.size), col - middle[1], row - middle[0]])
         columns = columns[: settings.n_sky]

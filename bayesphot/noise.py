@@ -1,14 +1,33 @@
-"""How the variance of a pixel is known."""
+"""How a pixel scatters about the light that is expected on it."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["CCDNoise", "ccd_variance"]
+from bayesphot.kernels.structs import (
+    CCD_NOISE,
+    CONTAMINATED_NOISE,
+    NORMAL_NOISE,
+    POISSON_NOISE,
+    STUDENT_NOISE,
+)
+
+__all__ = [
+    "NOISE_MODELS",
+    "CCDNoise",
+    "ContaminatedGaussian",
+    "PixelNoise",
+    "PoissonNoise",
+    "StudentTNoise",
+    "ccd_variance",
+    "describe_noise",
+    "normal_variance",
+    "takes_error",
+]
 
 
 @dataclass(frozen=True)
@@ -48,15 +67,186 @@ class CCDNoise:
 
     def __post_init__(self):
         for name in ("gain", "read_noise", "sky"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or isinstance(value, bool):
-                raise TypeError(f"{name} must be a number, found {value!r}")
+            _check_number(name, getattr(self, name))
         if not (self.gain > 0.0 and math.isfinite(self.gain)):
             raise ValueError(f"gain must be positive and finite, found {self.gain!r}")
         if not (self.read_noise >= 0.0 and math.isfinite(self.read_noise)):
             raise ValueError(f"read_noise must be finite and >= 0, found {self.read_noise!r}")
         if not math.isfinite(self.sky):
             raise ValueError(f"sky must be finite, found {self.sky!r}")
+
+
+@dataclass(frozen=True)
+class PoissonNoise:
+    """Counts: each pixel is a Poisson variate about the whole expected light, sky included.
+
+    The image is in counts (photons or electrons), nothing subtracted.
+
+    Examples
+    --------
+    >>> from bayesphot import PoissonNoise
+    >>> PoissonNoise()
+    PoissonNoise()
+    """
+
+
+@dataclass(frozen=True)
+class StudentTNoise:
+    """Student t noise: outliers as a part of the noise (Lange, Little & Taylor 1989).
+
+    Its scale is the ``error`` of the call, or the noise estimated from the image.
+
+    Parameters
+    ----------
+    dof : float
+        Degrees of freedom, positive; 3 to 5 for stray outliers.
+
+    Raises
+    ------
+    TypeError
+        If ``dof`` is not a number.
+    ValueError
+        If it is not positive and finite.
+
+    Examples
+    --------
+    >>> from bayesphot import StudentTNoise
+    >>> StudentTNoise(dof=4.0)
+    StudentTNoise(dof=4.0)
+    """
+
+    dof: float
+
+    def __post_init__(self):
+        _check_number("dof", self.dof)
+        if not (self.dof > 0.0 and math.isfinite(self.dof)):
+            raise ValueError(f"dof must be positive and finite, found {self.dof!r}")
+
+
+@dataclass(frozen=True)
+class ContaminatedGaussian:
+    """Normal noise of which a share is wider: cosmic rays, hot pixels (Tukey 1960).
+
+    Its scale is the ``error`` of the call, or the noise estimated from the image.
+
+    Parameters
+    ----------
+    fraction : float
+        Share of bad pixels, between 0 and 1.
+    width : float
+        Their scatter in units of the good pixels', above 1.
+
+    Raises
+    ------
+    TypeError
+        If a value is not a number.
+    ValueError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> from bayesphot import ContaminatedGaussian
+    >>> ContaminatedGaussian(fraction=0.01, width=30.0)
+    ContaminatedGaussian(fraction=0.01, width=30.0)
+    """
+
+    fraction: float
+    width: float
+
+    def __post_init__(self):
+        _check_number("fraction", self.fraction)
+        _check_number("width", self.width)
+        if not 0.0 < self.fraction < 1.0:
+            raise ValueError(f"fraction must lie between 0 and 1, found {self.fraction!r}")
+        if not (self.width > 1.0 and math.isfinite(self.width)):
+            raise ValueError(f"width must be finite and above 1, found {self.width!r}")
+
+
+#: What may be given as noise.
+NOISE_MODELS = (CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelNoise:
+    """The noise of an image as the kernels take it.
+
+    Parameters
+    ----------
+    kind : int
+        Noise kind of `bayesphot.kernels.structs`.
+    numbers : (4,) array
+        The kind's numbers.
+    known : (ny, nx) array or None
+        Level taken out of the data before, or precision of each pixel; None for normal noise.
+    """
+
+    kind: int = NORMAL_NOISE
+    numbers: np.ndarray = field(default_factory=lambda: np.zeros(4))
+    known: np.ndarray | None = None
+
+
+def takes_error(noise) -> bool:
+    """Return whether a noise model has its scale from the error of the call."""
+    return isinstance(noise, (StudentTNoise, ContaminatedGaussian))
+
+
+def describe_noise(noise, sky: np.ndarray, variance: np.ndarray) -> PixelNoise:
+    """Return what the kernels need to know of a noise model.
+
+    Parameters
+    ----------
+    noise : noise model or None
+        None: normal noise.
+    sky : (ny, nx) array
+        Reference sky that was taken out of the data.
+    variance : (ny, nx) array
+        Squared scale of each pixel, for models that take an error.
+    """
+    values = np.zeros(4)
+    if noise is None:
+        return PixelNoise()
+    if isinstance(noise, CCDNoise):
+        values[:3] = (noise.read_noise / noise.gain) ** 2, 1.0 / noise.gain, _ccd_floor(noise)
+        return PixelNoise(CCD_NOISE, values, sky + noise.sky)
+    if isinstance(noise, PoissonNoise):
+        return PixelNoise(POISSON_NOISE, values, np.array(sky))
+    known = 1.0 / variance
+    if isinstance(noise, StudentTNoise):
+        values[0] = noise.dof
+        return PixelNoise(STUDENT_NOISE, values, known)
+    values[:2] = noise.fraction, noise.width
+    return PixelNoise(CONTAMINATED_NOISE, values, known)
+
+
+def normal_variance(noise, residual: np.ndarray, mean: np.ndarray, variance) -> np.ndarray:
+    """Return the variance of the normal noise that stands for a model near its optimum.
+
+    For counts it is their expectation. For outliers it is the reciprocal of the weights of
+    iterative reweighting, scaled to the Fisher information: for Student t of n degrees of
+    freedom ``w = (n + 1)/(n + 3) (n + 1)/(n + z^2) / scale^2`` with z the residual over scale.
+
+    Parameters
+    ----------
+    noise : noise model
+        Not None.
+    residual, mean : (ny, nx) arrays
+        Data less model, and the model with its sky, in data units.
+    variance : (ny, nx) array
+        Squared scale of each pixel, for models that take an error.
+    """
+    if isinstance(noise, CCDNoise):
+        return ccd_variance(noise, mean)
+    if isinstance(noise, PoissonNoise):
+        # A pixel without expected counts still carries information: that of half a count.
+        return np.maximum(mean, 0.5)
+    z2 = residual**2 / variance
+    if isinstance(noise, StudentTNoise):
+        n = noise.dof
+        return variance * (n + z2) / (n + 1.0) * (n + 3.0) / (n + 1.0)
+    core = (1.0 - noise.fraction) * np.exp(-0.5 * z2)
+    tail = noise.fraction / noise.width * np.exp(-0.5 * z2 / noise.width**2)
+    share = core / np.maximum(core + tail, 1e-300)
+    return variance / (share + (1.0 - share) / noise.width**2)
 
 
 def ccd_variance(noise: CCDNoise, expected: np.ndarray) -> np.ndarray:
@@ -66,5 +256,15 @@ def ccd_variance(noise: CCDNoise, expected: np.ndarray) -> np.ndarray:
     variance is that of a tenth of an electron.
     """
     light = np.maximum(expected + noise.sky, 0.0) / noise.gain
-    floor = 0.1 / noise.gain**2
-    return np.maximum((noise.read_noise / noise.gain) ** 2 + light, floor)
+    return np.maximum((noise.read_noise / noise.gain) ** 2 + light, _ccd_floor(noise))
+
+
+def _ccd_floor(noise: CCDNoise) -> float:
+    """Return the variance of a tenth of an electron, data units squared."""
+    return 0.1 / noise.gain**2
+
+
+def _check_number(name: str, value) -> None:
+    """Raise TypeError unless a value is a real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, found {value!r}")

@@ -7,15 +7,16 @@ outside the group lies beside them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bayesphot.kernels.patches import REACH, cut_patches_into
-from bayesphot.kernels.structs import Batch
+from bayesphot.kernels.structs import N_DENSITY, NORMAL_NOISE, Batch
+from bayesphot.noise import PixelNoise
 from bayesphot.settings import ModelSettings
 
-__all__ = ["GroupData", "Pixels", "SourceState", "cut_batch", "make_boxes", "make_sky_priors"]
+__all__ = ["GroupData", "Pixels", "SourceState", "cut_batch", "make_boxes", "make_shared_priors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,26 @@ class Pixels:
         The reference sky that was subtracted.
     sky_error : float
         Standard error of its level, inf where it is not known.
+    noise : PixelNoise
+        What the sampling knows of the noise beyond the weights.
+    nuisance : (J, ny, nx) array or None
+        Images of unknown amplitude, one each in every group: linear parameters nobody asked for.
+    nuisance_sd : (J,) array or None
+        Standard deviations of the amplitudes about 0.
     """
 
     data: np.ndarray
     weight: np.ndarray
     sky: np.ndarray
     sky_error: float
+    noise: PixelNoise = field(default_factory=PixelNoise)
+    nuisance: np.ndarray | None = None
+    nuisance_sd: np.ndarray | None = None
+
+    @property
+    def n_nuisance(self) -> int:
+        """Number of nuisance images."""
+        return 0 if self.nuisance is None else self.nuisance.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +63,7 @@ class SourceState:
     ----------
     value : (n, 4) array
         Current x, y, flux, ln(shape): the start, or the optimum of the last fit.
-    prior : (n, 10) array
+    prior : (n, 34) array
         Priors, columns as in `bayesphot.kernels.structs`; the first two are ``center``.
     """
 
@@ -78,6 +93,17 @@ class GroupData:
     def batch(self) -> Batch:
         """The batch of the first image."""
         return self.batches[0]
+
+    def condition(self, neighbours: np.ndarray) -> GroupData:
+        """Return the batch with another model of the sources outside its groups.
+
+        Parameters
+        ----------
+        neighbours : (P,) array
+            Their light on the patches' pixels, e.g. in one draw of their posterior.
+        """
+        batch = self.batch._replace(neighbours=np.ascontiguousarray(neighbours, dtype=float))
+        return replace(self, batches=(batch, *self.batches[1:]))
 
 
 def make_boxes(x, y, fit_shape: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
@@ -161,8 +187,10 @@ def cut_batch(
     )
     free, free_start = _free_codes(source_start, settings, sampling)
     noise = _noise_in_patches(weight, pixel_start)
+    flat = _flat_places(rows, pixel_start, pixels.data.shape) if _needs_places(pixels) else None
     batch = Batch(
         psf_kind=np.int64(settings.psf_kind),
+        noise_kind=np.int64(pixels.noise.kind),
         flux_free=np.int64(settings.free_flux),
         source_start=source_start,
         pixel_start=pixel_start,
@@ -175,7 +203,10 @@ def cut_batch(
         free=free,
         state=value,
         prior=sources.prior[member],
-        sky_prior=make_sky_priors(pixels, rows, settings),
+        shared_prior=make_shared_priors(pixels, rows, settings),
+        nuisance=_cut_nuisances(pixels, flat),
+        noise=np.ascontiguousarray(pixels.noise.numbers, dtype=float),
+        known=np.empty(0) if pixels.noise.known is None else pixels.noise.known.ravel()[flat],
     )
     return GroupData((batch,), member, n_pixel, n_box_pixel)
 
@@ -241,17 +272,47 @@ def _free_codes(source_start, settings: ModelSettings, sampling: bool):
     return free, start
 
 
-def make_sky_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:
-    """Return (G, E, 2) means, less the reference sky, and precisions of the sky's columns."""
-    prior = np.zeros((rows.shape[0], settings.n_sky, 2))
+def _needs_places(pixels: Pixels) -> bool:
+    """Return whether more than data, weight and model is cut out of the image."""
+    return pixels.noise.kind != NORMAL_NOISE or pixels.n_nuisance > 0
+
+
+def _flat_places(rows: np.ndarray, pixel_start: np.ndarray, shape) -> np.ndarray:
+    """Return the place in the flattened image of each pixel of all patches."""
+    places = [
+        ((r0 + np.arange(n_row))[:, None] * shape[1] + c0 + np.arange(n_col)).ravel()
+        for n_row, n_col, r0, c0 in rows
+    ]
+    return np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+
+
+def _cut_nuisances(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:
+    """Return (J, P) the nuisance images on the pixels of all patches."""
+    if pixels.nuisance is None or flat is None:
+        return np.empty((0, 0))
+    return np.ascontiguousarray(pixels.nuisance.reshape(pixels.n_nuisance, -1)[:, flat])
+
+
+def make_shared_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:
+    """Return (G, E, 2 + 6): means, less the reference sky, precisions, and other densities.
+
+    Those of the sky's columns come first, then those of the nuisances.
+    """
+    n_sky = settings.n_sky
+    prior = np.zeros((rows.shape[0], n_sky + pixels.n_nuisance, 2 + N_DENSITY))
+    if pixels.nuisance_sd is not None:
+        prior[:, n_sky:, 1] = 1.0 / np.asarray(pixels.nuisance_sd) ** 2
     given = settings.priors.background
     if settings.background == "none":
         return prior
     if given is not None:
         middle_row = rows[:, 2] + rows[:, 0] // 2
         middle_col = rows[:, 3] + rows[:, 1] // 2
-        prior[:, 0, 0] = given.mean - pixels.sky[middle_row, middle_col]
-        prior[:, 0, 1] = 1.0 / given.sd**2
+        reference = pixels.sky[middle_row, middle_col]
+        mean, precision = given.normal()
+        prior[:, 0, 0] = mean - reference if precision > 0.0 else 0.0
+        prior[:, 0, 1] = precision
+        prior[:, 0, 2:] = given.shift(reference)
     elif settings.background == "prior" and np.isfinite(pixels.sky_error):
         prior[:, 0, 1] = 1.0 / max(pixels.sky_error, 1e-150) ** 2
     return prior

@@ -181,7 +181,7 @@ class _FitStore:
         if fit is None:
             fit = GroupFit(
                 source=np.full((grouped.member.size, 4), np.nan),
-                sky=np.zeros((grouped.n_group, settings.n_sky)),
+                shared=np.zeros((grouped.n_group, settings.n_shared)),
                 group=np.zeros((grouped.n_group, batches.N_FIT)),
                 covariance_start=start,
                 covariance=np.full(int(start[-1]), np.nan),
@@ -191,7 +191,7 @@ class _FitStore:
         else:
             self.fit = GroupFit(
                 fit.source.copy(),
-                fit.sky.copy(),
+                fit.shared.copy(),
                 fit.group.copy(),
                 fit.covariance_start,
                 fit.covariance.copy(),
@@ -212,7 +212,7 @@ class _FitStore:
             first = self.fit.covariance_start[g]
             block = fit.covariance[fit.covariance_start[i] : fit.covariance_start[i + 1]]
             self.fit.covariance[first : first + block.size] = block
-        self.fit.sky[groups] = fit.sky
+        self.fit.shared[groups] = fit.shared
         self.fit.group[groups] = fit.group
 
 
@@ -274,7 +274,7 @@ def carry_fits(before: Scene, after: Scene, settings: ModelSettings) -> Scene:
         there = slice(before.grouped.start[old], before.grouped.start[old + 1])
         store.fit.source[here] = before.fit.source[there]
         store.fit.conditional[here] = before.fit.conditional[there]
-        store.fit.sky[g] = before.fit.sky[old]
+        store.fit.shared[g] = before.fit.shared[old]
         store.fit.group[g] = before.fit.group[old]
         block = before.fit.covariance_of(old).ravel()
         first = store.fit.covariance_start[g]

@@ -24,7 +24,6 @@ from bayesphot.kernels.structs import (
     RADIUS,
     SHAPE_MEAN,
     SHAPE_PRECISION,
-    Batch,
     X,
     Y,
 )
@@ -170,9 +169,7 @@ def _repeat_group(data: GroupData, g: int, starts: list[np.ndarray]) -> GroupDat
     def count(size: int) -> np.ndarray:
         return np.arange(m + 1, dtype=np.int64) * size
 
-    repeated = Batch(
-        psf_kind=batch.psf_kind,
-        flux_free=batch.flux_free,
+    repeated = batch._replace(
         source_start=count(n),
         pixel_start=count(pixels.stop - pixels.start),
         free_start=count(free.size),
@@ -184,7 +181,9 @@ def _repeat_group(data: GroupData, g: int, starts: list[np.ndarray]) -> GroupDat
         free=np.tile(free, m),
         state=np.concatenate(starts),
         prior=np.tile(batch.prior[here], (m, 1)),
-        sky_prior=np.tile(batch.sky_prior[g], (m, 1, 1)),
+        shared_prior=np.tile(batch.shared_prior[g], (m, 1, 1)),
+        nuisance=np.tile(batch.nuisance[:, pixels], (1, m)),
+        known=np.tile(batch.known[pixels], m),
     )
     return replace(
         data,
@@ -212,7 +211,7 @@ def _keep_best(fit: GroupFit, again: GroupFit, prior, pairs, g: int, here: slice
     members = slice(best * n, (best + 1) * n)
     fit.source[here] = again.source[members]
     fit.conditional[here] = again.conditional[members]
-    fit.sky[g] = again.sky[best]
+    fit.shared[g] = again.shared[best]
     fit.group[g] = again.group[best]
     block = again.covariance_of(best).ravel()
     fit.covariance[fit.covariance_start[g] : fit.covariance_start[g + 1]] = block

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.kernels.structs import FLUX, SHAPE_MEAN, SHAPE_PRECISION
 from bayesphot.patch import GroupData, SourceState, cut_batch
 from bayesphot.sampling import (
     BatchDraws,
@@ -145,38 +145,43 @@ def _guess_precisions(scene, groups, data: GroupData, settings) -> np.ndarray:
     """Return 1 / formal variance of the nonlinear parameters, as a scale for differences."""
     guesses: list[np.ndarray] = []
     for g, n in zip(groups, np.diff(data.batch.source_start), strict=True):
-        layout = settings.layout(int(n), sampling=False)
-        variance = np.diag(scene.fit.covariance_of(int(g)))[layout.n_linear :]
-        guess = 1.0 / np.where(variance > 0.0, variance, np.inf)
-        free = data.batch.free_start[len(guesses) + 1] - data.batch.free_start[len(guesses)]
-        if free > guess.size:
-            # The image's shape is free in the sampling only; its cavity is its scale.
-            member = scene.grouped.member[scene.grouped.start[g]]
-            guess = np.append(guess, scene.sources.prior[member, SHAPE_PRECISION])
-        guesses.append(guess)
+        covariance = _sampled_covariance(scene, int(g), int(n), settings)
+        layout = settings.layout(int(n), sampling=True)
+        variance = np.diag(covariance)[: layout.n_nonlinear]
+        guesses.append(1.0 / np.where(variance > 0.0, variance, np.inf))
     return np.concatenate(guesses) if guesses else np.empty(0)
+
+
+def _sampled_covariance(scene, g: int, n: int, settings) -> np.ndarray:
+    """Return the joint covariance of a group's sampled parameters, nonlinear ones first.
+
+    A shape of the image is free in the sampling only: its cavity is its scale.
+    """
+    fitted = settings.layout(n, sampling=False)
+    sampled = settings.layout(n, sampling=True)
+    keys = [(*sampled.linear, *sampled.nonlinear)[i] for i in sampled.nonlinear_first]
+    known = (*fitted.linear, *fitted.nonlinear)
+    place = [known.index(key) if key in known else -1 for key in keys]
+    joint = scene.fit.covariance_of(g)
+    covariance = joint[np.ix_(place, place)].copy() if known else np.zeros((len(keys),) * 2)
+    member = scene.grouped.member[scene.grouped.start[g]]
+    for i, here in enumerate(place):
+        if here < 0:
+            covariance[i], covariance[:, i] = 0.0, 0.0
+            covariance[i, i] = 1.0 / scene.sources.prior[member, SHAPE_PRECISION]
+    return covariance
 
 
 def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDraws:
     """Run emcee on a batch, its walkers spread by the least squares."""
-    covariances, linear = [], []
+    covariances, linear, layouts = [], [], []
     for i, g in enumerate(groups):
         n = int(np.diff(data.batch.source_start)[i])
-        layout = settings.layout(n, sampling=False)
-        joint = scene.fit.covariance_of(int(g))
-        order = np.r_[layout.n_linear : layout.size, : layout.n_linear]
-        covariance = joint[np.ix_(order, order)]
-        n_free = int(np.diff(data.batch.free_start)[i])
-        if n_free > layout.n_nonlinear:
-            member = scene.grouped.member[scene.grouped.start[g]]
-            width = 1.0 / scene.sources.prior[member, SHAPE_PRECISION]
-            place = layout.n_nonlinear
-            covariance = np.insert(np.insert(covariance, place, 0.0, axis=0), place, 0.0, axis=1)
-            covariance[place, place] = width
-        covariances.append(covariance)
+        layouts.append(settings.layout(n, sampling=True))
+        covariances.append(_sampled_covariance(scene, int(g), n, settings))
         first = data.batch.source_start[i]
-        flux = data.batch.state[first : first + n, 2] if settings.free_flux else np.empty(0)
-        linear.append(np.concatenate([flux, scene.fit.sky[g]]))
+        flux = data.batch.state[first : first + n, FLUX] if settings.free_flux else np.empty(0)
+        linear.append(np.concatenate([flux, scene.fit.shared[g]]))
     return sample_ensemble(
         data,
         budget,
@@ -185,6 +190,8 @@ def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDr
         linear=linear,
         shape_free=settings.shape != "fixed",
         options=options,
+        layouts=layouts,
+        functions=settings.priors.functions,
     )
 
 
@@ -193,9 +200,9 @@ def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int
     here = slice(data.batch.source_start[g], data.batch.source_start[g + 1])
     draws.source[:, here] = again.source
     draws.shape[here] = again.shape
-    draws.sky[:, g] = again.sky[:, 0]
+    draws.shared[:, g] = again.shared[:, 0]
     draws.source_summary[here] = again.source_summary
-    draws.sky_summary[:, g] = again.sky_summary[:, 0]
+    draws.shared_summary[:, g] = again.shared_summary[:, 0]
     draws.stats[g] = again.stats[0]
 
 
@@ -206,9 +213,9 @@ def _join(parts: list[BatchDraws]) -> BatchDraws:
     return BatchDraws(
         source=np.concatenate([p.source for p in parts], axis=1),
         shape=np.concatenate([p.shape for p in parts], axis=0),
-        sky=np.concatenate([p.sky for p in parts], axis=1),
+        shared=np.concatenate([p.shared for p in parts], axis=1),
         source_summary=np.concatenate([p.source_summary for p in parts], axis=0),
-        sky_summary=np.concatenate([p.sky_summary for p in parts], axis=1),
+        shared_summary=np.concatenate([p.shared_summary for p in parts], axis=1),
         stats=np.concatenate([p.stats for p in parts], axis=0),
         log_z=np.concatenate([p.log_z for p in parts], axis=0),
     )

@@ -37,6 +37,8 @@ class ModelSettings:
         Priors other than the defaults.
     fitter : callable or None
         An astropy fitter in place of the compiled least squares.
+    n_nuisance : int
+        Nuisance images with an unknown amplitude in each group.
     """
 
     psf_kind: int
@@ -52,6 +54,13 @@ class ModelSettings:
     priors: PriorSet = PriorSet()
     fitter: Any = None
 
+    n_nuisance: int = 0
+
+    @property
+    def n_shared(self) -> int:
+        """Linear parameters that the sources of a group share: the sky's and the nuisances'."""
+        return self.n_sky + self.n_nuisance
+
     @property
     def n_sky(self) -> int:
         """Columns of the sky in each group."""
@@ -65,4 +74,12 @@ class ModelSettings:
         shape = {"fixed": "fixed", "group": "shared", "source": "own", "image": "fixed"}[self.shape]
         if self.shape == "image" and sampling:
             shape = "shared"
-        return get_layout(n_source, self.free_x, self.free_y, self.free_flux, shape, self.n_sky)
+        return get_layout(
+            n_source,
+            self.free_x,
+            self.free_y,
+            self.free_flux,
+            shape,
+            self.n_sky,
+            self.n_nuisance,
+        )

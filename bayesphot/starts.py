@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bayesphot.kernels.structs import (
     CENTER_X,
     CENTER_Y,
+    FLUX_DENSITY,
     FLUX_FLOOR,
     FLUX_MEAN,
     FLUX_PRECISION,
+    N_DENSITY,
     N_PRIOR,
+    NORMAL,
     PRECISION_X,
     PRECISION_Y,
     RADIUS,
+    SHAPE_DENSITY,
     SHAPE_MEAN,
     SHAPE_PRECISION,
+    X_DENSITY,
+    Y_DENSITY,
 )
 from bayesphot.patch import Pixels, SourceState
-from bayesphot.priors import SHAPE_WIDTH, PriorSet
+from bayesphot.priors import SHAPE_WIDTH, LogNormal, Normal, PriorSet
 from bayesphot.settings import ModelSettings
 
 __all__ = ["estimate_flux", "set_priors", "start_sources"]
@@ -80,7 +88,13 @@ def start_sources(catalog, settings: ModelSettings) -> SourceState:
 
 
 def set_priors(
-    sources: SourceState, start: np.ndarray, pixels: Pixels, grouped, settings: ModelSettings
+    sources: SourceState,
+    start: np.ndarray,
+    pixels: Pixels,
+    grouped,
+    settings: ModelSettings,
+    *,
+    columns: Mapping[str, np.ndarray],
 ) -> SourceState:
     """Return the sources with their priors, which depend on their mates' starts alone.
 
@@ -96,29 +110,95 @@ def set_priors(
         Groups: only mates in one group are blended.
     settings : ModelSettings
         The run's model and priors.
+    columns : mapping of str to (n,) array
+        Prior columns of single sources, NaN where a source has none.
     """
     given: PriorSet = settings.priors
     prior = sources.prior.copy()
     radius, overlap = _find_radii(prior[:, :2], grouped, settings)
     prior[:, RADIUS] = radius
-    for column, sd in zip((PRECISION_X, PRECISION_Y), given.position_sd, strict=True):
-        prior[:, column] = 0.0 if np.isinf(sd) else 1.0 / sd**2
+    for column, density, offset in (
+        (PRECISION_X, X_DENSITY, given.x),
+        (PRECISION_Y, Y_DENSITY, given.y),
+    ):
+        _set_offset(prior, column, density, offset)
     prior[:, FLUX_FLOOR] = -np.inf
     if given.flux is not None:
-        prior[:, FLUX_MEAN] = given.flux.mean
-        prior[:, FLUX_PRECISION] = 1.0 / given.flux.sd**2
-    else:
+        prior[:, FLUX_MEAN], prior[:, FLUX_PRECISION] = given.flux.normal()
+        prior[:, FLUX_DENSITY : FLUX_DENSITY + N_DENSITY] = given.flux.density()
+    if not given.has_flux:
         # Sources that cannot move make no dipoles: their fluxes need no floor.
         floored = overlap & (settings.free_x or settings.free_y)
         floor = FLOOR * _known_flux_error(prior[:, :2], start[:, 3], pixels)
         prior[:, FLUX_FLOOR] = np.where(floored, floor, -np.inf)
-    if given.shape is None:
-        prior[:, SHAPE_MEAN] = start[:, 3]
-        prior[:, SHAPE_PRECISION] = 1.0 / SHAPE_WIDTH**2
-    else:
+    if isinstance(given.shape, LogNormal):
+        # A normal of the logarithm, in which the chains walk.
         prior[:, SHAPE_MEAN] = np.log(given.shape.median)
         prior[:, SHAPE_PRECISION] = 1.0 / given.shape.width**2
-    return SourceState(sources.value, prior)
+    elif given.shape is not None:
+        prior[:, SHAPE_MEAN] = start[:, 3]
+        prior[:, SHAPE_PRECISION] = 0.0
+        prior[:, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = _density_of(given.shape)
+    else:
+        prior[:, SHAPE_MEAN] = start[:, 3]
+        has_function = any(name == "shape" for name, _ in given.functions)
+        prior[:, SHAPE_PRECISION] = 0.0 if has_function else 1.0 / SHAPE_WIDTH**2
+    return SourceState(sources.value, _apply_columns(prior, columns))
+
+
+def _density_of(given) -> np.ndarray:
+    """Return the numbers of a distribution, a normal one's too."""
+    if isinstance(given, Normal):
+        norm = -np.log(given.sd * np.sqrt(2.0 * np.pi))
+        return np.array([NORMAL, norm, given.mean, given.sd, 0.0, 0.0])
+    return given.density()
+
+
+def _set_offset(prior: np.ndarray, precision: int, density: int, given) -> None:
+    """Set the prior of a coordinate's offset from the start."""
+    prior[:, precision] = 0.0
+    if given is None:
+        return
+    mean, weight = given.normal()
+    if mean == 0.0:
+        # About the centre itself: the least squares knows it too.
+        prior[:, precision] = weight
+        prior[:, density : density + N_DENSITY] = given.density()
+    else:
+        prior[:, density : density + N_DENSITY] = _density_of(given)
+
+
+def _apply_columns(prior: np.ndarray, columns) -> np.ndarray:
+    """Return the priors with those that the user gave for single sources: normal ones.
+
+    A column is NaN where a source has none. Means of positions are pixels of the image; the
+    prior's centre, and with it the disc, moves there.
+    """
+    for name, place, density in (("x", CENTER_X, X_DENSITY), ("y", CENTER_Y, Y_DENSITY)):
+        mean, sd = (columns.get(f"{name}_prior_{what}") for what in ("mean", "sd"))
+        if sd is None:
+            continue
+        known = np.isfinite(sd)
+        if mean is not None:
+            prior[:, place] = np.where(known & np.isfinite(mean), mean, prior[:, place])
+        column = PRECISION_X if name == "x" else PRECISION_Y
+        prior[known, column] = 1.0 / sd[known] ** 2
+        prior[known, density : density + N_DENSITY] = 0.0
+    mean, sd = (columns.get(f"flux_prior_{what}") for what in ("mean", "sd"))
+    if mean is not None and sd is not None:
+        known = np.isfinite(mean) & np.isfinite(sd)
+        prior[known, FLUX_MEAN] = mean[known]
+        prior[known, FLUX_PRECISION] = 1.0 / sd[known] ** 2
+        prior[known, FLUX_FLOOR] = -np.inf
+        prior[known, FLUX_DENSITY : FLUX_DENSITY + N_DENSITY] = 0.0
+    mean, sd = (columns.get(f"sigma_prior_{what}") for what in ("mean", "sd"))
+    if mean is not None and sd is not None:
+        known = np.isfinite(mean) & np.isfinite(sd)
+        prior[known, SHAPE_MEAN] = np.log(mean[known])
+        # A normal of small width, in the logarithm.
+        prior[known, SHAPE_PRECISION] = (mean[known] / sd[known]) ** 2
+        prior[known, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = 0.0
+    return prior
 
 
 def _find_radii(center: np.ndarray, grouped, settings: ModelSettings):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from bayesphot.kernels.many import fill_joint_densities, fill_log_densities
 from bayesphot.kernels.structs import LOG_SHAPE
+from bayesphot.layout import Layout
 from bayesphot.patch import GroupData
 
 __all__ = ["Target"]
@@ -26,10 +28,16 @@ class Target:
         The batch.
     group : int
         Which of its groups.
+    layout : Layout
+        Where the group's parameters sit.
+    functions : tuple of (name, callable)
+        Log priors in Python, of "x", "y" (offsets), "flux" or "shape", for the joint density.
     """
 
     data: GroupData
     group: int
+    layout: Layout
+    functions: tuple[tuple[str, Callable], ...] = ()
 
     @property
     def codes(self) -> np.ndarray:
@@ -57,7 +65,7 @@ class Target:
     def n_linear(self) -> int:
         """Number of free linear parameters."""
         batch = self.data.batch
-        return int(batch.flux_free) * self.n_source + batch.sky_prior.shape[1]
+        return int(batch.flux_free) * self.n_source + batch.shared_prior.shape[1]
 
     @property
     def origin(self) -> np.ndarray:
@@ -91,4 +99,26 @@ class Target:
         vectors = np.ascontiguousarray(np.atleast_2d(vectors), dtype=np.float64)
         out = np.empty(vectors.shape[0])
         fill_joint_densities(self.data.batch, self.group, vectors, out)
+        for name, function in self.functions:
+            out += self._log_function(name, function, vectors)
         return out
+
+    def _log_function(self, name: str, function: Callable, vectors: np.ndarray) -> np.ndarray:
+        """Return the summed log prior of all parameters of one name, -inf where it is NaN."""
+        total = np.zeros(vectors.shape[0])
+        center = self.data.batch.prior[self.sources, :2]
+        for place, (key, k, *_) in enumerate((*self.layout.nonlinear, *self.layout.linear)):
+            if key != name:
+                continue
+            value = vectors[:, place]
+            if key in ("x", "y"):
+                axis = 0 if key == "x" else 1
+                value = value - (center[k, axis] - self.origin[place])
+            elif key == "shape":
+                # The density of the shape itself; the walkers move in its logarithm.
+                total += value
+                value = np.exp(value)
+            with np.errstate(all="ignore"):
+                term = np.asarray(function(value), dtype=float)
+            total += np.where(np.isnan(term), -np.inf, term)
+        return total

@@ -40,6 +40,7 @@ def _evaluate_target(scene, model) -> None:
     """Evaluate the collapsed density of one group, as engines to come will."""
     import numpy as np
 
+    from bayesphot.kernels.structs import N_PRIOR
     from bayesphot.patch import Pixels, SourceState, cut_batch
     from bayesphot.settings import ModelSettings
     from bayesphot.target import Target
@@ -49,7 +50,7 @@ def _evaluate_target(scene, model) -> None:
     blank = np.zeros(scene.image.shape)
     pixels = Pixels(scene.image, np.ones(blank.shape), blank, 1.0)
     value = np.array([[12.0, 12.0, 100.0, np.log(sigma)]])
-    prior = np.zeros((1, 10))
+    prior = np.zeros((1, N_PRIOR))
     prior[0, :3] = 12.0, 12.0, 3.0
     data = cut_batch(
         pixels,
@@ -60,5 +61,5 @@ def _evaluate_target(scene, model) -> None:
         settings,
         sampling=True,
     )
-    target = Target(data, 0)
+    target = Target(data, 0, settings.layout(1, sampling=True))
     target.log_density(target.start())

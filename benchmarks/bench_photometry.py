@@ -251,12 +251,13 @@ def _emcee_rate(scene, settings, *, joint: bool) -> float:
         data = cut_batch(
             scene.pixels, scene.model, scene.sources, member, begin, settings, sampling=True
         )
-        target = Target(data, 0)
+        layout = settings.layout(int(begin[1]), sampling=True)
+        target = Target(data, 0, layout)
         center = target.start()
         density, moves = target.log_density, None
         if joint:
             flux = data.batch.state[:, 2]
-            center = np.concatenate([center, flux, scene.fit.sky[g]])
+            center = np.concatenate([center, flux, scene.fit.shared[g]])
             density = target.log_joint
             moves = [(emcee.moves.DEMove(), 0.9), (emcee.moves.DEMove(gamma0=1.0), 0.1)]
         n_walker = max(32, 4 * center.size)

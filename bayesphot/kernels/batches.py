@@ -62,11 +62,11 @@ def fit_batch(
     covariance_start,
     covariance,
     conditional,
-    sky_fit,
+    shared_fit,
 ):
     """Fit all groups of a batch.
 
-    Fills ``source_fit`` (S, 4) x, y, flux, ln shape; ``sky_fit`` (G, E); ``group_fit`` (G, 5)
+    Fills ``source_fit`` (S, 4) x, y, flux, ln shape; ``shared_fit`` (G, E); ``group_fit`` (G, 5)
     status, iterations, chi2, score and information of a common ln shape; ``covariance`` (flat,
     from ``covariance_start``) of the joint (linear, nonlinear) parameters; ``conditional`` (S)
     the flux variance with the mates fixed.
@@ -76,8 +76,8 @@ def fit_batch(
         work = allocate_work(batch, g, group)
         n = group.n_source
         a = batch.source_start[g]
-        n_all = N_COLUMN * n + group.n_sky
-        size = group.n_sky + group.free.size + (n if batch.flux_free == 1 else 0)
+        n_all = N_COLUMN * n + group.n_shared
+        size = group.n_shared + group.free.size + (n if batch.flux_free == 1 else 0)
         gram = np.zeros((n_all, n_all))
         products = np.empty(n_all)
         square = np.zeros((4, size, size))
@@ -110,12 +110,12 @@ def fit_batch(
                 conditional[a + k] = conditional_flux_variance(
                     group, fisher, k, row[0], square[1], square[2], square[3]
                 )
-        for e in range(group.n_sky):
-            sky_fit[g, e] = work.vector[VALUE, n + e]
+        for e in range(group.n_shared):
+            shared_fit[g, e] = work.vector[VALUE, n + e]
 
 
 @compiled
-def score_shapes(batch, source_fit, sky_fit, group_fit):
+def score_shapes(batch, source_fit, shared_fit, group_fit):
     """Fill score and marginal information of one ln shape common to all sources of each group.
 
     Everything else free in the group is projected out: I = F_ss - F_so F_oo^-1 F_os.
@@ -132,15 +132,15 @@ def score_shapes(batch, source_fit, sky_fit, group_fit):
                 m += 1
         free[m] = 3 * n
         shaped = replace_free(group, free[: m + 1], np.int64(1))
-        n_all = N_COLUMN * n + group.n_sky
-        size = group.n_sky + (n if group.flux_free == 1 else 0) + m + 1
+        n_all = N_COLUMN * n + group.n_shared
+        size = group.n_shared + (n if group.flux_free == 1 else 0) + m + 1
         a = batch.source_start[g]
         group_fit[g, FIT_SHAPE_SCORE], group_fit[g, FIT_SHAPE_INFORMATION] = _score_shape(
             shaped,
             work,
             batch.rows[g],
             source_fit[a : a + n],
-            sky_fit[g],
+            shared_fit[g],
             allocate_columns(group.window),
             np.zeros((n_all, n_all)),
             np.empty(n_all),
@@ -158,7 +158,7 @@ def _score_shape(group, work, rows, source, sky, columns, gram, products, square
         work.state[k, 1] = source[k, 1] - rows[2]
         work.state[k, LOG_SHAPE] = source[k, 3]
         linear[k] = source[k, 2]
-    for e in range(group.n_sky):
+    for e in range(group.n_shared):
         linear[group.n_source + e] = sky[e]
     fisher = square[0]
     factor = square[1]
@@ -199,16 +199,16 @@ def sample_batch(
     guess,
     source_draws,
     shape_draws,
-    sky_draws,
+    shared_draws,
     source_summary,
-    sky_summary,
+    shared_summary,
     group_stats,
 ):
     """Sample all groups of a batch by independence Metropolis-Hastings, longer where short.
 
     ``guess`` (flat) holds approximate precisions of each group's nonlinear parameters.
-    Fills ``source_draws`` (3, S, n), ``shape_draws`` (S or 0, n), ``sky_draws`` (E, G, n),
-    ``source_summary`` (S, 4, 7), ``sky_summary`` (E, G, 7) and ``group_stats`` (G, 7).
+    Fills ``source_draws`` (3, S, n), ``shape_draws`` (S or 0, n), ``shared_draws`` (E, G, n),
+    ``source_summary`` (S, 4, 7), ``shared_summary`` (E, G, 7) and ``group_stats`` (G, 7).
     """
     total = n_chain * n_draw
     scratch = allocate_scratch(total * max_thin)
@@ -217,8 +217,8 @@ def sample_batch(
         work = allocate_work(batch, g, group)
         n_free = group.free.size
         n = group.n_source
-        n_all = N_COLUMN * n + group.n_sky
-        size = n_free + group.n_sky + (n if batch.flux_free == 1 else 0)
+        n_all = N_COLUMN * n + group.n_shared
+        size = n_free + group.n_shared + (n if batch.flux_free == 1 else 0)
         row = np.empty((8, size))
         theta = np.empty(n_free)
         gather_theta(group.free, work.state, theta)
@@ -305,9 +305,9 @@ def sample_batch(
                 summary,
                 source_draws,
                 shape_draws,
-                sky_draws,
+                shared_draws,
                 source_summary,
-                sky_summary,
+                shared_summary,
             )
 
 
@@ -366,7 +366,16 @@ def _adapt(out, widen, covariance, lower, center, factor):
 
 @borrowing
 def _store(
-    batch, g, group, out, summary, source_draws, shape_draws, sky_draws, source_summary, sky_summary
+    batch,
+    g,
+    group,
+    out,
+    summary,
+    source_draws,
+    shape_draws,
+    shared_draws,
+    source_summary,
+    shared_summary,
 ):
     """Copy a group's draws and summaries to their sources' places, in image coordinates."""
     a = batch.source_start[g]
@@ -399,9 +408,9 @@ def _store(
             source_draws[2, a + k],
             source_summary[a + k, 2],
         )
-    for e in range(group.n_sky):
+    for e in range(group.n_shared):
         i = n_free + n_flux + e
-        _copy_row(out[i], summary[i], 0.0, sky_draws[e, g], sky_summary[e, g])
+        _copy_row(out[i], summary[i], 0.0, shared_draws[e, g], shared_summary[e, g])
 
 
 @borrowing

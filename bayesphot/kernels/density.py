@@ -1,6 +1,6 @@
 """The collapsed log density: linear parameters integrated out exactly.
 
-With Phi the columns (unit sources, sky), W the weights and S0 the prior covariance,
+With Phi the columns (unit sources, shared), W the weights and S0 the prior covariance,
     M = Phi^T W Phi + S0^-1,  mu = M^-1 (Phi^T W d + S0^-1 mu0),
     log p(d | x, y, a) = mu^T M mu / 2 - log|M| / 2 + const.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from .cache import borrowing
 from .gaussian import profile_into
-from .group import log_prior, scatter_theta
+from .group import log_nonlinear_prior, scatter_theta
 from .linalg import factor_cholesky_into, log_determinant, solve_cholesky_into
 from .structs import (
     FLUX,
@@ -20,11 +20,11 @@ from .structs import (
     LOG_SHAPE,
     MEAN,
     RHS,
-    SKY_GRAM,
-    SKY_MEAN,
-    SKY_PLANE,
-    SKY_PRECISION,
-    SKY_RHS,
+    SHARED_GRAM,
+    SHARED_MEAN,
+    SHARED_PLANE,
+    SHARED_PRECISION,
+    SHARED_RHS,
     WEIGHT,
     WEIGHTED,
     X,
@@ -75,7 +75,7 @@ def dot_common(window, k, l, mine, other):
 def fill_linear_system(group, work):
     """Fill the lower normal matrix and right-hand side of the linear parameters, no priors."""
     n = group.n_source
-    n_sky = group.n_sky
+    n_shared = group.n_shared
     window = group.window
     system = work.system
     rhs = work.vector[RHS]
@@ -88,17 +88,19 @@ def fill_linear_system(group, work):
         ff = 0.0
         fd = 0.0
         fs = 0.0
+        # The first shared column rides along; without one its sum is not kept.
+        first = group.planes[k, SHARED_PLANE if n_shared > 0 else WEIGHT]
         for p in range(size):
             f = unit[p]
             ff += weight[p] * f * f
             fd += weighted[p] * f
-            fs += weight[p] * f
+            fs += first[p] * f
         system[k, k] = ff
         rhs[k] = fd
-        if n_sky > 0:
+        if n_shared > 0:
             system[n, k] = fs
-        for e in range(1, n_sky):
-            plane = group.planes[k, SKY_PLANE + e]
+        for e in range(1, n_shared):
+            plane = group.planes[k, SHARED_PLANE + e]
             s = 0.0
             for p in range(size):
                 s += plane[p] * unit[p]
@@ -109,17 +111,17 @@ def fill_linear_system(group, work):
                 scaled[p] = weight[p] * unit[p]
             for l in range(k):
                 system[k, l] = dot_common(window, k, l, scaled, work.unit[l])
-    for e in range(n_sky):
-        rhs[n + e] = group.sky[e, SKY_RHS]
+    for e in range(n_shared):
+        rhs[n + e] = group.shared[e, SHARED_RHS]
         for f in range(e + 1):
-            system[n + e, n + f] = group.sky[e, SKY_GRAM + f]
+            system[n + e, n + f] = group.shared[e, SHARED_GRAM + f]
 
 
 @borrowing
-def _reduce_fixed_fluxes(n_sky, state, system, rhs):
+def _reduce_fixed_fluxes(n_shared, state, system, rhs):
     """Take known fluxes out of the system; return their part of the log density.
 
-    Afterwards the first E rows of system and rhs are those of the sky alone.
+    Afterwards the first E rows of system and rhs are those of the shared columns alone.
     """
     n = state.shape[0]
     s = 0.0
@@ -127,12 +129,12 @@ def _reduce_fixed_fluxes(n_sky, state, system, rhs):
         s += state[k, FLUX] * (rhs[k] - 0.5 * state[k, FLUX] * system[k, k])
         for l in range(k):
             s -= state[k, FLUX] * state[l, FLUX] * system[k, l]
-    for e in range(n_sky):
+    for e in range(n_shared):
         r = rhs[n + e]
         for k in range(n):
             r -= system[n + e, k] * state[k, FLUX]
         rhs[e] = r
-    for e in range(n_sky):
+    for e in range(n_shared):
         for f in range(e + 1):
             system[e, f] = system[n + e, n + f]
     return s
@@ -150,11 +152,11 @@ def solve_linear(group, work):
     rhs = work.vector[RHS]
     mean = work.vector[MEAN]
     fill_linear_system(group, work)
-    for e in range(group.n_sky):
-        precision = group.sky[e, SKY_PRECISION]
+    for e in range(group.n_shared):
+        precision = group.shared[e, SHARED_PRECISION]
         system[n + e, n + e] += precision
-        rhs[n + e] += precision * group.sky[e, SKY_MEAN]
-    n_linear = n + group.n_sky
+        rhs[n + e] += precision * group.shared[e, SHARED_MEAN]
+    n_linear = n + group.n_shared
     q = 0.0
     if group.flux_free == 1:
         for k in range(n):
@@ -162,8 +164,8 @@ def solve_linear(group, work):
             system[k, k] += precision
             rhs[k] += precision * group.prior[k, FLUX_MEAN]
     else:
-        q = _reduce_fixed_fluxes(group.n_sky, work.state, system, rhs)
-        n_linear = group.n_sky
+        q = _reduce_fixed_fluxes(group.n_shared, work.state, system, rhs)
+        n_linear = group.n_shared
     if not factor_cholesky_into(system, n_linear, work.factor):
         return -np.inf, 0.0
     solve_cholesky_into(work.factor, n_linear, rhs, mean)
@@ -176,7 +178,7 @@ def solve_linear(group, work):
 def log_density(theta, group, work):
     """Return the collapsed log posterior of the nonlinear parameters, without constants."""
     scatter_theta(theta, group.free, work.state)
-    prior = log_prior(work.state, group.prior, group.pairs, group.n_shape)
+    prior = log_nonlinear_prior(group, work.state)
     if prior == -np.inf:
         return -np.inf
     q, logdet = solve_linear(group, work)

@@ -1,7 +1,7 @@
 """Derivative columns of a group, their weighted Gram matrix, the joint Fisher matrix.
 
 Each source has four columns over its window: value, d/dx, d/dy, d/dln(shape) of its unit
-profile. The sky columns follow. Everything the least squares, the gradient and the covariance
+profile. The shared columns follow. Everything the least squares, the gradient and the covariance
 need is read off the Gram matrix C^T W C and the products C^T W d.
 """
 
@@ -21,11 +21,11 @@ from .structs import (
     PRECISION_X,
     SHAPE_MEAN,
     SHAPE_PRECISION,
-    SKY_GRAM,
-    SKY_MEAN,
-    SKY_PLANE,
-    SKY_PRECISION,
-    SKY_RHS,
+    SHARED_GRAM,
+    SHARED_MEAN,
+    SHARED_PLANE,
+    SHARED_PRECISION,
+    SHARED_RHS,
     WEIGHT,
     WEIGHTED,
     X,
@@ -82,10 +82,10 @@ def fill_columns(group, work, n_used, columns):
 def fill_gram(group, columns, n_used, scaled, gram, products):
     """Fill the Gram matrix (full, symmetric) and products of columns with the weighted data.
 
-    Column c < n_used of source k has index 4 k + c, sky column e has index 4 n + e.
+    Column c < n_used of source k has index 4 k + c, shared column e has index 4 n + e.
     """
     n = group.n_source
-    n_sky = group.n_sky
+    n_shared = group.n_shared
     window = group.window
     for k in range(n):
         size = (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2])
@@ -99,8 +99,8 @@ def fill_gram(group, columns, n_used, scaled, gram, products):
                 s += weighted[p] * column[p]
                 scaled[p] = weight[p] * column[p]
             products[row] = s
-            for e in range(n_sky):
-                plane = group.planes[k, SKY_PLANE + e]
+            for e in range(n_shared):
+                plane = group.planes[k, SHARED_PLANE + e]
                 s = 0.0
                 for p in range(size):
                     s += plane[p] * column[p]
@@ -118,11 +118,11 @@ def fill_gram(group, columns, n_used, scaled, gram, products):
                     s = dot_common(window, k, l, scaled, columns[l, d])
                     gram[row, N_COLUMN * l + d] = s
                     gram[N_COLUMN * l + d, row] = s
-    for e in range(n_sky):
-        products[N_COLUMN * n + e] = group.sky[e, SKY_RHS]
+    for e in range(n_shared):
+        products[N_COLUMN * n + e] = group.shared[e, SHARED_RHS]
         for f in range(e + 1):
-            gram[N_COLUMN * n + e, N_COLUMN * n + f] = group.sky[e, SKY_GRAM + f]
-            gram[N_COLUMN * n + f, N_COLUMN * n + e] = group.sky[e, SKY_GRAM + f]
+            gram[N_COLUMN * n + e, N_COLUMN * n + f] = group.shared[e, SHARED_GRAM + f]
+            gram[N_COLUMN * n + f, N_COLUMN * n + e] = group.shared[e, SHARED_GRAM + f]
 
 
 @borrowing
@@ -143,9 +143,9 @@ def _locate_column(group, p, u, linear):
     n_flux = n if group.flux_free == 1 else 0
     if p < n_flux:
         return N_COLUMN * p, 1.0
-    if p < n_flux + group.n_sky:
+    if p < n_flux + group.n_shared:
         return N_COLUMN * n + p - n_flux, 1.0
-    t = group.free[p - n_flux - group.n_sky]
+    t = group.free[p - n_flux - group.n_shared]
     if t < 2 * n:
         return N_COLUMN * (t >> 1) + 1 + (t & 1), linear[t >> 1]
     if t < 3 * n:
@@ -157,13 +157,13 @@ def _locate_column(group, p, u, linear):
 def fill_fisher(group, state, linear, gram, products, fisher, score):
     """Fill the joint Fisher matrix and score, priors included, at the given linear values.
 
-    Order: free linear parameters (fluxes, then sky), then the free nonlinear ones. The model of
+    Order: free linear parameters (fluxes, then shared), then the free nonlinear ones. The model of
     nonlinear parameter a has derivative sum_k f_k column(k, a), so
     F_ab = D_a^T W D_b + prior precision,  score_a = D_a^T W (d - model) + prior term.
-    ``linear`` holds all fluxes, then the sky.
+    ``linear`` holds all fluxes, then the shared columns'.
     """
     n = group.n_source
-    n_linear = group.n_sky + (n if group.flux_free == 1 else 0)
+    n_linear = group.n_shared + (n if group.flux_free == 1 else 0)
     size = n_linear + group.free.size
     for p in range(size):
         # Only a shape shared by all sources is a sum of several columns.
@@ -195,10 +195,10 @@ def _add_priors(group, state, linear, fisher, score):
             fisher[p, p] += precision
             score[p] -= precision * (linear[k] - prior[k, FLUX_MEAN])
             p += 1
-    for e in range(group.n_sky):
-        precision = group.sky[e, SKY_PRECISION]
+    for e in range(group.n_shared):
+        precision = group.shared[e, SHARED_PRECISION]
         fisher[p, p] += precision
-        score[p] -= precision * (linear[n + e] - group.sky[e, SKY_MEAN])
+        score[p] -= precision * (linear[n + e] - group.shared[e, SHARED_MEAN])
         p += 1
     for a in range(group.free.size):
         t = group.free[a]

@@ -1,24 +1,38 @@
 """One group out of a batch, and its scratch."""
 
+import math
+
 import numpy as np
 
 from .cache import borrowing, part
+from .priors import log_prior_density
 from .structs import (
     CENTER_X,
     CENTER_Y,
+    DATA,
+    FLAT,
+    FLUX_DENSITY,
+    KNOWN,
     LOG_SHAPE,
+    N_DENSITY,
+    NEIGHBOURS,
+    NORMAL_NOISE,
+    PIXEL_WEIGHT,
     PRECISION_X,
     PRECISION_Y,
     RADIUS,
+    SHAPE_DENSITY,
     SHAPE_MEAN,
     SHAPE_PRECISION,
-    SKY_GRAM,
-    SKY_MEAN,
-    SKY_PLANE,
-    SKY_PRECISION,
-    SKY_RHS,
+    SHARED_GRAM,
+    SHARED_MEAN,
+    SHARED_PLANE,
+    SHARED_PRECISION,
+    SHARED_RHS,
     WEIGHT,
     WEIGHTED,
+    X_DENSITY,
+    Y_DENSITY,
     Group,
     Work,
 )
@@ -26,34 +40,39 @@ from .structs import (
 
 @part
 def unpack_group(batch, g):
-    """Return group g of a batch with its residual data formed and its sky columns weighted.
+    """Return group g of a batch with its residual data formed and its shared columns weighted.
 
-    Sky columns are 1, and for a plane (x - xc), (y - yc) about the patch centre, in pixels.
+    The sky's columns are 1, and for a plane (x - xc), (y - yc) about the patch centre, in pixels;
+    the nuisances follow.
     """
     a = batch.source_start[g]
     n = batch.source_start[g + 1] - a
-    n_sky = batch.sky_prior.shape[1]
+    n_shared = batch.shared_prior.shape[1]
     window = batch.window[a : a + n]
     first = batch.pixel_start[g]
     end = batch.pixel_start[g + 1]
-    planes = np.empty((n, SKY_PLANE + max(n_sky, 1), largest_window(window)))
-    sky = np.zeros((n_sky, 3 + n_sky))
-    chi2 = _fill_planes(
-        batch.data[first:end],
-        batch.weight[first:end],
-        batch.neighbours[first:end],
-        batch.rows[g],
-        window,
-        planes,
-        sky,
-    )
-    for e in range(n_sky):
-        sky[e, SKY_MEAN] = batch.sky_prior[g, e, 0]
-        sky[e, SKY_PRECISION] = batch.sky_prior[g, e, 1]
+    columns = np.empty((n_shared, end - first))
+    _fill_shared_columns(batch.rows[g], batch.nuisance[:, first:end], columns)
+    planes = np.empty((n, SHARED_PLANE + n_shared, largest_window(window)))
+    shared = np.zeros((n_shared, 3 + n_shared))
+    data = batch.data[first:end]
+    weight = batch.weight[first:end]
+    neighbours = batch.neighbours[first:end]
+    chi2 = _fill_planes(data, weight, neighbours, columns, batch.rows[g, 1], window, planes, shared)
+    density = np.empty((n_shared, N_DENSITY))
+    n_density = 0
+    for e in range(n_shared):
+        for i in range(N_DENSITY):
+            density[e, i] = batch.shared_prior[g, e, 2 + i]
+        shared[e, SHARED_MEAN] = batch.shared_prior[g, e, 0]
+        shared[e, SHARED_PRECISION] = batch.shared_prior[g, e, 1]
+        n_density += density[e, 0] != FLAT
     prior = batch.prior[a : a + n].copy()
     for k in range(n):
         prior[k, CENTER_X] -= batch.rows[g, 3]
         prior[k, CENTER_Y] -= batch.rows[g, 2]
+        for place in (X_DENSITY, Y_DENSITY, FLUX_DENSITY, SHAPE_DENSITY):
+            n_density += prior[k, place] != FLAT
     free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
     n_shape = 0
     for i in range(free.size):
@@ -61,18 +80,32 @@ def unpack_group(batch, g):
             n_shape += 1
     pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
     n_pair = _list_pairs(prior, pairs)
+    pixels = np.empty((4, 0 if batch.noise_kind == NORMAL_NOISE else data.size))
+    if batch.noise_kind != NORMAL_NOISE:
+        for p in range(data.size):
+            pixels[DATA, p] = data[p]
+            pixels[PIXEL_WEIGHT, p] = weight[p]
+            pixels[NEIGHBOURS, p] = neighbours[p]
+            pixels[KNOWN, p] = batch.known[first + p]
     return Group(
         batch.psf_kind,
+        batch.noise_kind,
         batch.flux_free,
         n,
-        n_sky,
+        n_shared,
         n_shape,
+        n_density,
+        batch.rows[g, 1],
         chi2,
         planes,
         window,
         free,
         prior,
-        sky,
+        shared,
+        density,
+        columns,
+        pixels,
+        batch.noise,
         pairs[:n_pair],
     )
 
@@ -87,37 +120,47 @@ def largest_window(window):
 
 
 @borrowing
-def _fill_planes(data, weight, neighbours, rows, window, planes, sky):
-    """Fill the weighted planes and the sky's own sums; return sum w d^2."""
-    n_sky = sky.shape[0]
+def _fill_shared_columns(rows, nuisance, columns):
+    """Fill the shared columns of a patch: the sky's, then the nuisances."""
+    n_row = rows[0]
     n_col = rows[1]
-    middle_x = 0.5 * (rows[1] - 1)
-    middle_y = 0.5 * (rows[0] - 1)
+    n_sky = columns.shape[0] - nuisance.shape[0]
+    middle_x = 0.5 * (n_col - 1)
+    middle_y = 0.5 * (n_row - 1)
+    size = columns.shape[1]
+    if n_sky > 0:
+        for p in range(size):
+            columns[0, p] = 1.0
+    if n_sky == 3:
+        for j in range(n_row):
+            for i in range(n_col):
+                columns[1, j * n_col + i] = i - middle_x
+                columns[2, j * n_col + i] = j - middle_y
+    for e in range(nuisance.shape[0]):
+        for p in range(size):
+            columns[n_sky + e, p] = nuisance[e, p]
+
+
+@borrowing
+def _fill_planes(data, weight, neighbours, columns, n_col, window, planes, shared):
+    """Fill the weighted planes and the shared columns' own sums; return sum w d^2."""
+    n_shared = shared.shape[0]
     chi2 = 0.0
-    sum_w = 0.0
-    sum_d = 0.0
     for p in range(data.size):
         d = data[p] - neighbours[p]
         chi2 += weight[p] * d * d
-        sum_d += weight[p] * d
-        sum_w += weight[p]
-    if n_sky > 0:
-        sky[0, SKY_RHS] = sum_d
-        sky[0, SKY_GRAM] = sum_w
-    if n_sky == 3:
-        for j in range(rows[0]):
-            y = j - middle_y
-            for i in range(n_col):
-                p = j * n_col + i
-                x = i - middle_x
-                d = data[p] - neighbours[p]
-                sky[1, SKY_RHS] += weight[p] * d * x
-                sky[2, SKY_RHS] += weight[p] * d * y
-                sky[1, SKY_GRAM] += weight[p] * x
-                sky[2, SKY_GRAM] += weight[p] * y
-                sky[1, SKY_GRAM + 1] += weight[p] * x * x
-                sky[2, SKY_GRAM + 1] += weight[p] * x * y
-                sky[2, SKY_GRAM + 2] += weight[p] * y * y
+    for e in range(n_shared):
+        mine = columns[e]
+        s = 0.0
+        for p in range(data.size):
+            s += weight[p] * (data[p] - neighbours[p]) * mine[p]
+        shared[e, SHARED_RHS] = s
+        for f in range(e + 1):
+            other = columns[f]
+            s = 0.0
+            for p in range(data.size):
+                s += weight[p] * mine[p] * other[p]
+            shared[e, SHARED_GRAM + f] = s
     for k in range(window.shape[0]):
         first = window[k, 2]
         width = window[k, 3] - first
@@ -130,10 +173,10 @@ def _fill_planes(data, weight, neighbours, rows, window, planes, sky):
             for i in range(width):
                 row[WEIGHT, i] = w[i]
                 row[WEIGHTED, i] = w[i] * (d[i] - m[i])
-            if n_sky == 3:
+            for e in range(n_shared):
+                c = columns[e, p : p + width]
                 for i in range(width):
-                    row[SKY_PLANE + 1, i] = w[i] * (first + i - middle_x)
-                    row[SKY_PLANE + 2, i] = w[i] * (window[k, 0] + j - middle_y)
+                    row[SHARED_PLANE + e, i] = w[i] * c[i]
     return chi2
 
 
@@ -158,7 +201,7 @@ def _list_pairs(prior, pairs):
 def allocate_work(batch, g, group):
     """Return scratch for a group, its state set to the batch's, in patch pixels."""
     n = group.n_source
-    n_linear = n + group.n_sky
+    n_linear = n + group.n_shared
     longest = max(batch.rows[g, 0], batch.rows[g, 1])
     a = batch.source_start[g]
     state = batch.state[a : a + n].copy()
@@ -171,6 +214,7 @@ def allocate_work(batch, g, group):
         np.empty((n + 1, group.planes.shape[2])),
         np.zeros((n_linear, n_linear)),
         np.empty((n_linear, n_linear)),
+        np.empty(group.pixels.shape[1]),
         np.empty((3, n_linear)),
     )
 
@@ -240,20 +284,47 @@ def log_prior(state, prior, pairs, n_shape):
     return log_normal_priors(state, prior, n_shape)
 
 
+@borrowing
+def log_nonlinear_prior(group, state):
+    """Return the log prior of positions and shapes, other densities than normal ones included."""
+    s = log_prior(state, group.prior, group.pairs, group.n_shape)
+    if group.n_density == 0 or s == -np.inf:
+        return s
+    for k in range(group.n_source):
+        prior = group.prior[k]
+        dx = state[k, 0] - prior[CENTER_X]
+        dy = state[k, 1] - prior[CENTER_Y]
+        s += log_prior_density(prior[X_DENSITY:], dx)
+        s += log_prior_density(prior[Y_DENSITY:], dy)
+    for k in range(group.n_shape):
+        if group.prior[k, SHAPE_DENSITY] != FLAT:
+            # The density of the shape itself; the chains walk in its logarithm.
+            log_shape = state[k, LOG_SHAPE]
+            s += log_prior_density(group.prior[k, SHAPE_DENSITY:], math.exp(log_shape)) + log_shape
+    return s
+
+
 @part
 def replace_free(group, free, n_shape):
     """Return the group with other free nonlinear parameters."""
     return Group(
         group.psf_kind,
+        group.noise_kind,
         group.flux_free,
         group.n_source,
-        group.n_sky,
+        group.n_shared,
         n_shape,
+        group.n_density,
+        group.width,
         group.chi2_data,
         group.planes,
         group.window,
         free,
         group.prior,
-        group.sky,
+        group.shared,
+        group.shared_density,
+        group.columns,
+        group.pixels,
+        group.noise,
         group.pairs,
     )

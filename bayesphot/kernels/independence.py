@@ -2,8 +2,9 @@
 
 Proposals are multivariate Student t around one or two centres, for a single source mixed with a
 uniform draw in its disc. The state is (positions and shapes, linear parameters): the linear ones
-are drawn from their exact conditional normal at every step, repeats included, so that only their
-floors (a truncation) enter the acceptance.
+are drawn from their conditional normal at every step, repeats included, so that only their
+floors (a truncation) enter the acceptance. Where noise or priors are not normal they are proposed
+from it, and the ratio of the exact density to the normal one enters too.
 """
 
 import math
@@ -13,8 +14,9 @@ import numpy as np
 from .cache import borrowing
 from .density import log_density
 from .linalg import solve_upper_into
+from .noise import is_exact, log_exact_over_normal
 from .random import draw_gamma, draw_normal, draw_uniform
-from .structs import CENTER_X, CENTER_Y, FLUX_FLOOR, MEAN, RADIUS
+from .structs import CENTER_X, CENTER_Y, FLUX, FLUX_FLOOR, MEAN, RADIUS, VALUE
 
 #: Share of proposals drawn uniformly in the disc of a single faint source.
 _DISC_SHARE = 0.1
@@ -62,6 +64,16 @@ def _draw_linear(stream, prior, n_flux, factor, mean, noise, value):
 
 
 @borrowing
+def _copy_linear(linear, work, n_flux, values):
+    """Fill (fluxes, shared) from the free linear parameters; known fluxes stay as they are."""
+    n = work.state.shape[0]
+    for k in range(n):
+        values[k] = linear[k] if n_flux > 0 else work.state[k, FLUX]
+    for e in range(values.size - n):
+        values[n + e] = linear[n_flux + e]
+
+
+@borrowing
 def sample_group(
     group,
     work,
@@ -98,7 +110,7 @@ def sample_group(
     """
     n_free = group.free.size
     n_flux = group.n_source if group.flux_free == 1 else 0
-    n_linear = group.n_sky + n_flux
+    n_linear = group.n_shared + n_flux
     prior = group.prior
     mean = work.vector[MEAN]
     theta = row[0, :n_free]
@@ -109,6 +121,8 @@ def sample_group(
     linear = row[5, :n_linear]
     kept = row[6, :n_linear]
     kept_mean = row[7, :n_linear]
+    values = work.vector[VALUE]
+    exact = is_exact(group)
     for c in range(n_center):
         for i in range(n_free):
             normal[i] = factors[c, i, i]
@@ -153,6 +167,10 @@ def sample_group(
             if weight > -np.inf:
                 weight -= _log_proposal(theta, n_center, centers, factors, norms, dof, disc_density)
                 inside = _draw_linear(stream, prior, n_flux, work.factor, mean, noise, linear)
+                if inside and not exact:
+                    _copy_linear(linear, work, n_flux, values)
+                    weight += log_exact_over_normal(group, work, values)
+                    inside = weight > -np.inf
                 if not inside:
                     weight = -np.inf
             burnt = wait <= thin
@@ -176,7 +194,9 @@ def sample_group(
                     kept_mean[i] = mean[i]
                     for j in range(i + 1):
                         kept_factor[i, j] = work.factor[i, j]
-            elif _draw_linear(stream, prior, n_flux, kept_factor, kept_mean, noise, linear):
+            elif exact and _draw_linear(
+                stream, prior, n_flux, kept_factor, kept_mean, noise, linear
+            ):
                 for i in range(n_linear):
                     kept[i] = linear[i]
             wait -= 1

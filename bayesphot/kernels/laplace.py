@@ -13,7 +13,7 @@ import numpy as np
 from .cache import borrowing
 from .density import solve_linear
 from .gram import N_COLUMN, count_columns, fill_columns, fill_gram, project_residual
-from .group import log_prior, scatter_theta
+from .group import log_nonlinear_prior, scatter_theta
 from .least_squares import clip_to_disc, read_linear
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_cholesky_into
 from .structs import (
@@ -35,7 +35,7 @@ def log_density_gradient(theta, group, work, columns, gram, products, gradient):
     q, logdet = solve_linear(group, work)
     if q == -np.inf:
         return -np.inf
-    n_linear = group.n_sky + (n if group.flux_free == 1 else 0)
+    n_linear = group.n_shared + (n if group.flux_free == 1 else 0)
     linear = work.vector[VALUE]
     read_linear(group, work, linear)
     # The normal matrix is not needed any more: its room takes the inverse.
@@ -79,7 +79,7 @@ def _score_column(group, k, i, linear, gram, products, inverse):
     if group.flux_free == 1:
         for l in range(n):
             s -= inverse[k, l] * gram[i, N_COLUMN * l]
-        for e in range(group.n_sky):
+        for e in range(group.n_shared):
             s -= inverse[k, n + e] * gram[i, N_COLUMN * n + e]
     return s
 
@@ -148,7 +148,7 @@ def fill_laplace(
             clip_to_disc(group, theta, trial, step, scale)
             scatter_theta(trial, group.free, work.state)
             scale *= 0.4
-            if log_prior(work.state, group.prior, group.pairs, group.n_shape) == -np.inf:
+            if log_nonlinear_prior(group, work.state) == -np.inf:
                 continue
             count += 1
             higher = log_density_gradient(trial, group, work, columns, gram, products, gradient)

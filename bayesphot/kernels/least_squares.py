@@ -35,7 +35,7 @@ from .structs import (
 
 @borrowing
 def read_linear(group, work, linear):
-    """Copy the solved linear parameters to (fluxes, sky); known fluxes stay as they are."""
+    """Copy the solved linear parameters to (fluxes, shared); known fluxes stay as they are."""
     n = group.n_source
     mean = work.vector[MEAN]
     first = 0
@@ -46,7 +46,7 @@ def read_linear(group, work, linear):
     else:
         for k in range(n):
             linear[k] = work.state[k, FLUX]
-    for e in range(group.n_sky):
+    for e in range(group.n_shared):
         linear[n + e] = mean[first + e]
 
 
@@ -84,13 +84,13 @@ def fit_group(group, work, max_iterations, tolerance, columns, gram, products, s
     """Fit one group from the scratch's start; return (status, iterations, chi-squared).
 
     On return ``square[0]`` is the joint Fisher matrix at the optimum, ``work.vector[VALUE]``
-    the fluxes and the sky, and ``work.state`` the optimum. ``tolerance`` is the largest
+    the fluxes and the shared values, and ``work.state`` the optimum. ``tolerance`` is the largest
     remaining step in units of the parameters' formal errors. Scratch: ``gram`` and ``products``
     of the ``columns``, three matrices and five vectors of the joint parameters.
     """
     n = group.n_source
     n_free = group.free.size
-    n_linear = group.n_sky + (n if group.flux_free == 1 else 0)
+    n_linear = group.n_shared + (n if group.flux_free == 1 else 0)
     size = n_linear + n_free
     fisher = square[0]
     damped = square[1]
@@ -205,11 +205,11 @@ def invert_fisher_into(fisher, n, scale, scaled, factor, covariance):
 def conditional_flux_variance(group, fisher, k, scale, part, scaled, factor):
     """Return the variance of flux k with its mates' positions and fluxes held fixed.
 
-    Own position and shape, shared shape and sky stay free (inf where not determined): the
+    Own position and shape, shared shape and columns stay free (inf where not determined): the
     inverse's first entry after dropping the mates' rows and columns.
     """
     n = group.n_source
-    n_linear = n + group.n_sky
+    n_linear = n + group.n_shared
     m = np.int64(0)
     for p in range(n_linear + group.free.size):
         if not _is_own(group, p, k):
@@ -231,7 +231,7 @@ def _is_own(group, p, k):
     n = group.n_source
     if p < n:
         return p == k
-    if p < n + group.n_sky:
+    if p < n + group.n_shared:
         return True
-    t = group.free[p - n - group.n_sky]
+    t = group.free[p - n - group.n_shared]
     return t >= 3 * n or t == 2 * n + k or (t < 2 * n and t // 2 == k)

@@ -4,15 +4,16 @@ import numpy as np
 
 from .cache import compiled
 from .density import fill_linear_system, log_density
-from .group import allocate_work, log_prior, scatter_theta, unpack_group
+from .group import allocate_work, log_nonlinear_prior, scatter_theta, unpack_group
+from .noise import is_exact, log_exact_over_normal
 from .structs import (
     FLUX,
     FLUX_FLOOR,
     FLUX_MEAN,
     FLUX_PRECISION,
     RHS,
-    SKY_MEAN,
-    SKY_PRECISION,
+    SHARED_MEAN,
+    SHARED_PRECISION,
 )
 
 
@@ -31,17 +32,18 @@ def fill_joint_densities(batch, g, vectors, out):
 
     log p = f^T r - f^T M f / 2 - sum precision (f - mean)^2 / 2 + log prior(nonlinear), with M
     and r the normal matrix and right-hand side of the linear parameters f; -inf below a floor.
+    Noise and priors that are not normal enter by their ratio to the normal ones.
     """
     group = unpack_group(batch, g)
     work = allocate_work(batch, g, group)
     n_free = group.free.size
     n = group.n_source
-    n_linear = n + group.n_sky
+    n_linear = n + group.n_shared
     value = np.empty(n_linear)
     for m in range(vectors.shape[0]):
         out[m] = -np.inf
         scatter_theta(vectors[m, :n_free], group.free, work.state)
-        s = log_prior(work.state, group.prior, group.pairs, group.n_shape)
+        s = log_nonlinear_prior(group, work.state)
         if s == -np.inf:
             continue
         first = n_free
@@ -57,13 +59,15 @@ def fill_joint_densities(batch, g, vectors, out):
                 value[k] = work.state[k, FLUX]
         if not inside:
             continue
-        for e in range(group.n_sky):
+        for e in range(group.n_shared):
             value[n + e] = vectors[m, first + e]
-            d = value[n + e] - group.sky[e, SKY_MEAN]
-            s -= 0.5 * d * d * group.sky[e, SKY_PRECISION]
+            d = value[n + e] - group.shared[e, SHARED_MEAN]
+            s -= 0.5 * d * d * group.shared[e, SHARED_PRECISION]
         fill_linear_system(group, work)
         for i in range(n_linear):
             s += value[i] * (work.vector[RHS, i] - 0.5 * value[i] * work.system[i, i])
             for j in range(i):
                 s -= value[i] * value[j] * work.system[i, j]
+        if not is_exact(group):
+            s += log_exact_over_normal(group, work, value)
         out[m] = s

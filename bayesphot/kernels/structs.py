@@ -11,6 +11,26 @@ import numpy as np
 #: PSF kinds.
 GAUSSIAN = 0
 
+#: Noise kinds: normal of known variance; of a CCD, a count or a scale, where the sampling
+#: corrects for the difference from a normal of the variance that the weights stand for.
+NORMAL_NOISE = 0
+CCD_NOISE = 1
+POISSON_NOISE = 2
+STUDENT_NOISE = 3
+CONTAMINATED_NOISE = 4
+
+#: Kinds of prior densities of one parameter, and their numbers: see ``priors``.
+FLAT = 0
+NORMAL = 1
+UNIFORM = 2
+LOG_NORMAL = 3
+LOG_UNIFORM = 4
+POWER_LAW = 5
+HALF_NORMAL = 6
+TRUNCATED_NORMAL = 7
+#: Numbers of one such density: kind, log normalisation, up to four parameters.
+N_DENSITY = 6
+
 #: Status of a fit.
 CONVERGED = 0
 ITERATION_LIMIT = 1
@@ -34,19 +54,30 @@ FLUX_PRECISION = 6
 FLUX_FLOOR = 7
 SHAPE_MEAN = 8
 SHAPE_PRECISION = 9
-N_PRIOR = 10
+#: Then densities that are none of these, N_DENSITY numbers each: of the offsets in x and y, the
+#: flux and the shape itself.
+X_DENSITY = 10
+Y_DENSITY = 16
+FLUX_DENSITY = 22
+SHAPE_DENSITY = 28
+N_PRIOR = 34
 
-#: Planes of a source's window: weight * residual data, weight, then weight * sky column e: the
-#: first sky column is 1, so its plane is the weight itself.
+#: Planes of a source's window: weight * residual data, weight, then weight * shared column e.
 WEIGHTED = 0
 WEIGHT = 1
-SKY_PLANE = 1
+SHARED_PLANE = 2
 
-#: Columns of a sky row: prior mean and precision, product with the data, then its Gram row.
-SKY_MEAN = 0
-SKY_PRECISION = 1
-SKY_RHS = 2
-SKY_GRAM = 3
+#: Rows of a group's pixels, where its noise is not normal.
+DATA = 0
+PIXEL_WEIGHT = 1
+NEIGHBOURS = 2
+KNOWN = 3
+
+#: Columns of a shared row: prior mean and precision, product with the data, then its Gram row.
+SHARED_MEAN = 0
+SHARED_PRECISION = 1
+SHARED_RHS = 2
+SHARED_GRAM = 3
 
 #: Rows of the scratch vectors.
 RHS = 0
@@ -58,6 +89,7 @@ class Batch(NamedTuple):
     """Patches, layout and priors of G groups with S sources and P pixels in all."""
 
     psf_kind: np.int64
+    noise_kind: np.int64
     flux_free: np.int64
     source_start: np.ndarray  # (G + 1)
     pixel_start: np.ndarray  # (G + 1)
@@ -69,24 +101,34 @@ class Batch(NamedTuple):
     window: np.ndarray  # (S, 4): first row, end row, first column, end column in the patch
     free: np.ndarray  # codes of the free nonlinear parameters: see ``layout``
     state: np.ndarray  # (S, 4) start, or optimum: x, y, flux, ln shape
-    prior: np.ndarray  # (S, 10)
-    sky_prior: np.ndarray  # (G, E, 2): mean (less the reference), precision
+    prior: np.ndarray  # (S, 34)
+    shared_prior: np.ndarray  # (G, E, 2 + 6): mean (less the reference), precision, density
+    nuisance: np.ndarray  # (J, P): the last J of the E shared columns; the others are the sky's
+    noise: np.ndarray  # (4): numbers of the noise kind
+    known: np.ndarray  # (P, or 0 for normal noise): reference level or precision of each pixel
 
 
 class Group(NamedTuple):
     """One group inside a kernel; positions in patch pixels."""
 
     psf_kind: np.int64
+    noise_kind: np.int64
     flux_free: np.int64
     n_source: np.int64
-    n_sky: np.int64
+    n_shared: np.int64
     n_shape: np.int64  # shapes with a prior: 0, 1 (shared) or n
+    n_density: np.int64  # priors that are neither flat nor normal
+    width: np.int64  # columns of the patch
     chi2_data: np.float64  # sum of weight * residual data^2
-    planes: np.ndarray  # (n, 1 + max(E, 1), size): each source's window, row after row
+    planes: np.ndarray  # (n, 2 + E, size): each source's window, row after row
     window: np.ndarray  # (n, 4)
     free: np.ndarray  # (D)
-    prior: np.ndarray  # (n, 10)
-    sky: np.ndarray  # (E, 3 + E)
+    prior: np.ndarray  # (n, 34)
+    shared: np.ndarray  # (E, 3 + E)
+    shared_density: np.ndarray  # (E, 6)
+    columns: np.ndarray  # (E, size): the shared columns over the patch
+    pixels: np.ndarray  # (4, size), or (4, 0) for normal noise
+    noise: np.ndarray  # (4)
     pairs: np.ndarray  # (m, 2) sources that keep the order of their prior centres
 
 
@@ -98,4 +140,5 @@ class Work(NamedTuple):
     unit: np.ndarray  # (n + 1, size) unit sources over their windows; the last row is spare
     system: np.ndarray  # (L, L) normal matrix of the linear parameters
     factor: np.ndarray  # (L, L) its Cholesky factor
-    vector: np.ndarray  # (3, L) right-hand side, solution, values of all (fluxes, sky)
+    model: np.ndarray  # (size, or 0 for normal noise) model of the patch
+    vector: np.ndarray  # (3, L) right-hand side, solution, values of all (fluxes, shared)

@@ -55,12 +55,12 @@ class BatchDraws:
         x, y, flux of the members.
     shape : (S or 0, n) array
         Shape of the members, where free.
-    sky : (E, G, n) array
-        Sky columns, less the reference sky.
+    shared : (E, G, n) array
+        Values of the shared columns: the sky, less the reference, then nuisances.
     source_summary : (S, 4, 7) array
         Median, sd, low, high, R-hat, bulk and tail ESS of x, y, flux, shape.
-    sky_summary : (E, G, 7) array
-        The same of the sky columns.
+    shared_summary : (E, G, 7) array
+        The same of the shared columns.
     stats : (G, 7) array
         Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations.
     log_z : (G,) array
@@ -69,9 +69,9 @@ class BatchDraws:
 
     source: np.ndarray
     shape: np.ndarray
-    sky: np.ndarray
+    shared: np.ndarray
     source_summary: np.ndarray
-    sky_summary: np.ndarray
+    shared_summary: np.ndarray
     stats: np.ndarray
     log_z: np.ndarray
 
@@ -80,14 +80,14 @@ def allocate_draws(data: GroupData, budget: Budget, *, shape_free: bool) -> Batc
     """Return room for draws, not yet filled, and summaries of NaN."""
     batch = data.batch
     n_source, n_group = batch.state.shape[0], batch.rows.shape[0]
-    n_sky = batch.sky_prior.shape[1]
+    n_shared = batch.shared_prior.shape[1]
     summary = np.full((n_source, 4, N_SUMMARY), np.nan)
     return BatchDraws(
         source=np.empty((3, n_source, budget.total)),
         shape=np.empty((n_source if shape_free else 0, budget.total)),
-        sky=np.empty((n_sky, n_group, budget.total)),
+        shared=np.empty((n_shared, n_group, budget.total)),
         source_summary=summary,
-        sky_summary=np.full((n_sky, n_group, N_SUMMARY), np.nan),
+        shared_summary=np.full((n_shared, n_group, N_SUMMARY), np.nan),
         stats=np.full((n_group, N_SAMPLING), np.nan),
         log_z=np.full(n_group, np.nan),
     )
@@ -99,7 +99,7 @@ def blank_group(draws: BatchDraws, data: GroupData, group: int) -> None:
     members = slice(batch.source_start[group], batch.source_start[group + 1])
     draws.source[:, members] = np.nan
     draws.shape[members] = np.nan
-    draws.sky[:, group] = np.nan
+    draws.shared[:, group] = np.nan
 
 
 def normal_scores(total: int) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, N_SUMMARY, R_HAT, summarise_into
+from bayesphot.kernels.structs import FLUX, LOG_SHAPE, X, Y
+from bayesphot.layout import Layout
 from bayesphot.patch import GroupData
 from bayesphot.sampling.budget import (
     BatchDraws,
@@ -22,6 +24,8 @@ __all__ = ["EnsembleOptions", "sample_ensemble"]
 
 #: Autocorrelation times a run must last before its estimate of them can be trusted.
 TRUSTED_LENGTH = 50
+#: Columns of a source's draws.
+COLUMNS = {"x": X, "y": Y, "flux": FLUX}
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ def sample_ensemble(
     linear: list[np.ndarray],
     shape_free: bool,
     options: EnsembleOptions,
+    layouts: list[Layout],
+    functions: tuple = (),
 ) -> BatchDraws:
     """Sample every group of a batch with emcee, one ensemble a chain.
 
@@ -65,10 +71,14 @@ def sample_ensemble(
         Linear parameters at each group's optimum.
     options : EnsembleOptions
         How emcee runs.
+    layouts : list of Layout
+        Where each group's parameters sit.
+    functions : tuple of (name, callable)
+        Log priors in Python.
     """
     draws = allocate_draws(data, budget, shape_free=shape_free)
     for g in range(data.batch.rows.shape[0]):
-        target = Target(data, g)
+        target = Target(data, g, layouts[g], functions)
         vectors, acceptance, count, trusted = _run_group(
             target, budget, int(seeds[g]), covariances[g], linear[g], options
         )
@@ -195,32 +205,25 @@ def _store_group(draws, target, budget, vectors, acceptance, count, *, trusted) 
         return
     vectors = vectors.copy()
     vectors[: target.n_nonlinear] += target.origin[:, None]
-    n = target.n_source
-    first = target.sources.start
-    flux_free = bool(target.data.batch.flux_free)
-    for i, code in enumerate(target.codes):
-        if code < 2 * n:
-            draws.source[code % 2, first + code // 2] = vectors[i]
-        else:
-            vectors[i] = np.exp(vectors[i])
-            members = [code - 2 * n] if code < 3 * n else range(n)
-            for k in members:
-                draws.shape[first + k] = vectors[i]
+    keys = (*target.layout.nonlinear, *target.layout.linear)
+    first, n = target.sources.start, target.n_source
+    for place, key in enumerate(keys):
+        if key[0] == "shape":
+            vectors[place] = np.exp(vectors[place])
     summary = _summarise(vectors, budget)
-    for i, code in enumerate(target.codes):
-        if code < 2 * n:
-            draws.source_summary[first + code // 2, code % 2] = summary[i]
+    shared = 0
+    for place, (name, k, *_) in enumerate(keys):
+        if name in COLUMNS:
+            draws.source[COLUMNS[name], first + k] = vectors[place]
+            draws.source_summary[first + k, COLUMNS[name]] = summary[place]
+        elif name == "shape":
+            for member in range(first, first + n) if k is None else [first + k]:
+                draws.shape[member] = vectors[place]
+                draws.source_summary[member, LOG_SHAPE] = summary[place]
         else:
-            members = [code - 2 * n] if code < 3 * n else range(n)
-            for k in members:
-                draws.source_summary[first + k, 3] = summary[i]
-    rest = target.n_nonlinear
-    if flux_free:
-        draws.source[2, first : first + n] = vectors[rest : rest + n]
-        draws.source_summary[first : first + n, 2] = summary[rest : rest + n]
-        rest += n
-    draws.sky[:, g] = vectors[rest:]
-    draws.sky_summary[:, g] = summary[rest:]
+            draws.shared[shared, g] = vectors[place]
+            draws.shared_summary[shared, g] = summary[place]
+            shared += 1
     worst = summary if summary.size else np.ones((1, N_SUMMARY))
     stats[batches.WORST_R_HAT] = np.max(worst[:, R_HAT])
     # Without fifty autocorrelation times behind it no effective size is believed.

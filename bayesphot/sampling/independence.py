@@ -60,9 +60,9 @@ def sample_independence(
         guess,
         draws.source,
         draws.shape,
-        draws.sky,
+        draws.shared,
         draws.source_summary,
-        draws.sky_summary,
+        draws.shared_summary,
         draws.stats,
     )
     for g in np.flatnonzero(~(draws.stats[:, batches.ACCEPTANCE] >= 0.0)):

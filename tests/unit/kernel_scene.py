@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numba
 import numpy as np
@@ -21,7 +21,7 @@ INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 SIGMA = 1.3
 
 
-@lru_cache(maxsize=None)
+@cache
 def open_kernel(kernel):
     """Return a door from Python to a kernel that only kernels call."""
     if INTERPRETED:
@@ -71,15 +71,15 @@ class Scene:
         others = np.delete(self.in_model, np.arange(mine.start, mine.stop), axis=0)
         settings = self.settings
         layout = settings.layout(mine.stop - mine.start, sampling=sampling)
-        sky_prior = np.zeros((settings.n_sky, 2))
+        shared_prior = np.zeros((settings.n_sky, 2))
         if settings.background == "prior":
-            sky_prior[0, 1] = 1.0 / self.pixels.sky_error**2
+            shared_prior[0, 1] = 1.0 / self.pixels.sky_error**2
         return oracle.cut_group(
             self.pixels.data - oracle.render_image(self.pixels.data.shape, others),
             self.pixels.weight,
             self.boxes(g),
             settings.n_sky,
-            sky_prior=sky_prior,
+            shared_prior=shared_prior,
             state=self.sources.value[mine],
             prior=self.sources.prior[mine],
             free=layout.nonlinear,
@@ -193,9 +193,9 @@ class Chains:
 
     source: np.ndarray
     shape: np.ndarray
-    sky: np.ndarray
+    shared: np.ndarray
     source_summary: np.ndarray
-    sky_summary: np.ndarray
+    shared_summary: np.ndarray
     stats: np.ndarray
 
 
@@ -219,16 +219,16 @@ def sample(
     """Run the sampler over a batch with its usual settings."""
     batch = data.batch
     n_source, n_group = batch.state.shape[0], batch.rows.shape[0]
-    n_sky, total = batch.sky_prior.shape[1], n_chain * n_draw
+    n_sky, total = batch.shared_prior.shape[1], n_chain * n_draw
     # Codes 2n and above are shapes.
     owner = np.repeat(np.diff(batch.source_start), np.diff(batch.free_start))
     has_shape = bool(np.any(batch.free >= 2 * owner))
     chains = Chains(
         source=np.full((3, n_source, total), np.nan),
         shape=np.full((n_source if has_shape else 0, total), np.nan),
-        sky=np.full((n_sky, n_group, total), np.nan),
+        shared=np.full((n_sky, n_group, total), np.nan),
         source_summary=np.full((n_source, 4, 7), np.nan),
-        sky_summary=np.full((n_sky, n_group, 7), np.nan),
+        shared_summary=np.full((n_sky, n_group, 7), np.nan),
         stats=np.full((n_group, batches.N_SAMPLING), np.nan),
     )
     # Streams wrap around 64 bits, which plain numpy scalars warn of.
@@ -250,9 +250,9 @@ def sample(
             np.full(batch.free.size, 100.0),
             chains.source,
             chains.shape,
-            chains.sky,
+            chains.shared,
             chains.source_summary,
-            chains.sky_summary,
+            chains.shared_summary,
             chains.stats,
         )
     return chains

@@ -52,7 +52,7 @@ class OracleGroup:
     data: np.ndarray
     weight: np.ndarray
     sky: np.ndarray
-    sky_prior: np.ndarray
+    shared_prior: np.ndarray
     state: np.ndarray
     prior: np.ndarray
     free: tuple
@@ -112,8 +112,8 @@ def build_system(group, theta):
     """Return (M, M mu, data less known fluxes) of the free linear parameters."""
     design = build_design(group, theta)
     data = group.data
-    precision = group.sky_prior[:, 1]
-    mean = group.sky_prior[:, 0]
+    precision = group.shared_prior[:, 1]
+    mean = group.shared_prior[:, 0]
     if group.free_flux:
         precision = np.concatenate([group.prior[:, FLUX_PRECISION], precision])
         mean = np.concatenate([group.prior[:, FLUX_MEAN], mean])
@@ -183,7 +183,7 @@ def residuals(group, joint):
     rows = [np.sqrt(group.weight) * (model - group.data)]
     if group.free_flux:
         rows.append(np.sqrt(group.prior[:, FLUX_PRECISION]) * (fluxes - group.prior[:, FLUX_MEAN]))
-    rows.append(np.sqrt(group.sky_prior[:, 1]) * (sky - group.sky_prior[:, 0]))
+    rows.append(np.sqrt(group.shared_prior[:, 1]) * (sky - group.shared_prior[:, 0]))
     offset = state[:, :2] - group.prior[:, CENTER]
     rows.append((np.sqrt(group.prior[:, POSITION_PRECISION]) * offset).ravel())
     for name, k in group.free:

@@ -60,7 +60,7 @@ def evaluate(data, g, theta, free):
 def evaluate_gradient(data, g, theta, free):
     unpacked, work = open_group(data, g)
     columns = open_kernel(gram.allocate_columns)(unpacked.window)
-    n_all = gram.N_COLUMN * unpacked.n_source + unpacked.n_sky
+    n_all = gram.N_COLUMN * unpacked.n_source + unpacked.n_shared
     gradient = np.full(len(free), np.nan)
     value = open_kernel(laplace.log_density_gradient)(
         move_to_patch(data, g, theta, free),

@@ -41,7 +41,7 @@ def fit_closely(data):
     n_source, n_group = data.batch.state.shape[0], data.batch.rows.shape[0]
     fit = fitting.GroupFit(
         source=np.full((n_source, 4), np.nan),
-        sky=np.full((n_group, data.batch.sky_prior.shape[1]), np.nan),
+        shared=np.full((n_group, data.batch.shared_prior.shape[1]), np.nan),
         group=np.full((n_group, batches.N_FIT), np.nan),
         covariance_start=start,
         covariance=np.full(int(start[-1]), np.nan),
@@ -56,7 +56,7 @@ def fit_closely(data):
         fit.covariance_start,
         fit.covariance,
         fit.conditional,
-        fit.sky,
+        fit.shared,
     )
     return fit
 
@@ -67,7 +67,7 @@ def read_joint(scene, group, fit, g):
     column = {"x": 0, "y": 1, "shape": 3}
     theta = [source[k or 0, column[name]] for name, k in group.free]
     fluxes = source[:, 2] if group.free_flux else []
-    return np.concatenate([fluxes, fit.sky[g], theta])
+    return np.concatenate([fluxes, fit.shared[g], theta])
 
 
 @pytest.mark.parametrize("seed", SEEDS)

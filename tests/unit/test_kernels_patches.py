@@ -144,7 +144,7 @@ def test_sky_columns_are_a_level_and_slopes_about_the_middle() -> None:
     columns = [np.ones_like(x), x - (weight.shape[1] - 1) / 2, y - (weight.shape[0] - 1) / 2]
     for e, column in enumerate(columns):
         # Weight times a column, whichever way it is summed.
-        plane = group.planes[0, structs.SKY_PLANE + e].reshape(weight.shape)
+        plane = group.planes[0, structs.SHARED_PLANE + e].reshape(weight.shape)
         np.testing.assert_allclose(plane, weight * column, atol=1e-14)
 
 

@@ -50,7 +50,7 @@ def assert_moments(chains, n_chain, mean, sd, *, mean_error=0.0, sd_error=0.0):
 def test_known_positions_give_the_exact_normal_posterior(size, background) -> None:
     scene = make_scene(1, (size,), free_x=False, free_y=False, background=background)
     chains = sample(scene.batch(), [5], n_draw=2500)
-    draws = np.concatenate([chains.source[2], chains.sky[:, 0]])
+    draws = np.concatenate([chains.source[2], chains.shared[:, 0]])
     group = scene.oracle_group(0)
     mean, covariance = oracle.solve_linear(group, np.empty(0))
     n, size = draws.shape[1], len(mean)
@@ -112,7 +112,7 @@ def test_floors_of_sources_at_known_places_equal_rejection_sampling(floor) -> No
         free_y=False,
     )
     chains = sample(scene.batch(), [10], n_draw=2000)
-    draws = np.concatenate([chains.source[2], chains.sky[:, 0]])
+    draws = np.concatenate([chains.source[2], chains.shared[:, 0]])
     reference = oracle.draw_truncated(
         scene.oracle_group(0), np.empty(0), 20_000, np.random.default_rng(11)
     )
@@ -155,7 +155,7 @@ def test_posterior_equals_importance_sampling_by_the_oracle(seed, size, options)
     # The reference must be worth its name: an effective size, and no weight that rules.
     assert 1.0 / np.sum(reference.weight**2) > 500
     rows = list(chains.source[2]) if group.free_flux else []
-    rows += list(chains.sky[:, 0])
+    rows += list(chains.shared[:, 0])
     for name, k in group.free:
         if name == "shape":
             rows.append(np.log(chains.shape[k or 0]))
@@ -192,7 +192,7 @@ QUICK = {"n_draw": 40, "max_thin": 1} if INTERPRETED else {"n_draw": 200, "max_t
 
 
 def assert_same_bits(first, second) -> None:
-    for name in ("source", "shape", "sky", "source_summary", "sky_summary", "stats"):
+    for name in ("source", "shape", "shared", "source_summary", "shared_summary", "stats"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
@@ -259,7 +259,7 @@ def test_summaries_are_those_of_the_draws() -> None:
     tail = 0.1
     chains = sample(scene.batch(), [9], tail=tail, **QUICK)
     rows = [(chains.source_summary[k, c], chains.source[c, k]) for k in range(2) for c in range(3)]
-    rows += [(chains.sky_summary[e, 0], chains.sky[e, 0]) for e in range(3)]
+    rows += [(chains.shared_summary[e, 0], chains.shared[e, 0]) for e in range(3)]
     rows += [(chains.source_summary[k, 3], chains.shape[k]) for k in range(2)]
     for summary, draws in rows:
         expected = np.quantile(draws, [0.5, tail, 1 - tail])
@@ -269,7 +269,7 @@ def test_summaries_are_those_of_the_draws() -> None:
         np.testing.assert_allclose(summary[places], expected, rtol=1e-4)
         assert summary[diagnostics.SD] == pytest.approx(draws.std(ddof=1), rel=1e-9)
     summaries = np.concatenate(
-        [chains.source_summary.reshape(-1, 7), chains.sky_summary.reshape(-1, 7)]
+        [chains.source_summary.reshape(-1, 7), chains.shared_summary.reshape(-1, 7)]
     )
     assert chains.stats[0, batches.WORST_R_HAT] == max(1.0, summaries[:, 4].max())
     assert chains.stats[0, batches.WORST_BULK] == summaries[:, 5].min()

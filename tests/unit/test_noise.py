@@ -6,8 +6,19 @@ import math
 
 import numpy as np
 import pytest
+from kernel_scene import open_kernel
+from scipy import stats
 
-from bayesphot.noise import CCDNoise, ccd_variance
+from bayesphot.kernels.noise import log_pixel_likelihood
+from bayesphot.noise import (
+    CCDNoise,
+    ContaminatedGaussian,
+    PoissonNoise,
+    StudentTNoise,
+    ccd_variance,
+    describe_noise,
+    normal_variance,
+)
 
 
 def test_variance_is_read_noise_and_photons_in_data_units() -> None:
@@ -66,3 +77,86 @@ def test_noise_is_immutable_with_a_readable_repr() -> None:
     assert repr(noise) == "CCDNoise(gain=2.0, read_noise=5.0, sky=0.0)"
     with pytest.raises(AttributeError):
         noise.gain = 3.0
+
+
+def referee(noise, data, mean, sky, scale):
+    """Return the log likelihood of data about a mean by scipy; data and mean are less the sky."""
+    total, expected = data + sky, mean + sky
+    if isinstance(noise, CCDNoise):
+        return stats.norm.logpdf(total, expected, np.sqrt(ccd_variance(noise, expected)))
+    if isinstance(noise, PoissonNoise):
+        return stats.poisson.logpmf(total, expected)
+    z = (data - mean) / scale
+    if isinstance(noise, StudentTNoise):
+        return stats.t.logpdf(z, noise.dof) - np.log(scale)
+    core, tail = 1.0 - noise.fraction, noise.fraction / noise.width
+    return np.log(core * stats.norm.pdf(z) + tail * stats.norm.pdf(z / noise.width)) - np.log(scale)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        CCDNoise(gain=2.0, read_noise=6.0, sky=10.0),
+        CCDNoise(gain=0.5, read_noise=0.0),
+        PoissonNoise(),
+        StudentTNoise(3.0),
+        ContaminatedGaussian(0.02, 20.0),
+    ],
+    ids=repr,
+)
+def test_pixel_likelihoods_are_those_of_scipy_up_to_what_the_data_fix(noise) -> None:
+    """Counts are integers there; whatever does not depend on the mean may differ."""
+    log_likelihood = open_kernel(log_pixel_likelihood)
+    sky, scale = 4.0, 2.0
+    pixel = describe_noise(noise, np.full((1, 1), sky), np.full((1, 1), scale**2))
+    known = float(pixel.known[0, 0])
+    for data in (-4.0, 0.0, 3.0, 60.0):
+        means = np.array([-3.5, 0.5, 2.0, 40.0, 80.0])
+        mine = [log_likelihood(pixel.kind, pixel.numbers, data, m, known) for m in means]
+        theirs = referee(noise, data, means, sky, scale)
+        np.testing.assert_allclose(np.diff(mine), np.diff(theirs), rtol=1e-9, atol=1e-9)
+
+
+def test_no_light_expected_has_no_counts() -> None:
+    pixel = describe_noise(PoissonNoise(), np.zeros((1, 1)), np.ones((1, 1)))
+    log_likelihood = open_kernel(log_pixel_likelihood)
+    assert log_likelihood(pixel.kind, pixel.numbers, 3.0, -0.1, 0.0) == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("noise", "information"),
+    [
+        # Fisher information of the location over that of the core's normal.
+        (StudentTNoise(3.0), 4.0 / 6.0),
+        (StudentTNoise(8.0), 9.0 / 11.0),
+    ],
+)
+def test_weights_of_outliers_carry_the_fisher_information(noise, information) -> None:
+    rng = np.random.default_rng(3)
+    residual = stats.t.rvs(noise.dof, size=400_000, random_state=rng) * 2.0
+    variance = normal_variance(noise, residual, residual, np.full(residual.shape, 4.0))
+    weight = 4.0 / variance
+    # 400,000 weights between 0 and 2: four standard errors of their mean.
+    assert weight.mean() == pytest.approx(information, abs=4 * weight.std() / 632.0)
+
+
+def test_the_weight_of_a_wide_outlier_vanishes() -> None:
+    noise = ContaminatedGaussian(0.01, 30.0)
+    variance = normal_variance(noise, np.array([0.0, 200.0]), np.zeros(2), np.full(2, 4.0))
+    np.testing.assert_allclose(variance, [4.0, 4.0 * 900.0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: StudentTNoise(0.0), ValueError, "dof must be positive"),
+        (lambda: StudentTNoise("3"), TypeError, "dof must be a number"),
+        (lambda: ContaminatedGaussian(0.0, 3.0), ValueError, "fraction must lie between"),
+        (lambda: ContaminatedGaussian(1.0, 3.0), ValueError, "fraction must lie between"),
+        (lambda: ContaminatedGaussian(0.1, 1.0), ValueError, "width must be finite and above 1"),
+        (lambda: ContaminatedGaussian(0.1, None), TypeError, "width must be a number"),
+    ],
+)
+def test_impossible_noise_is_refused(make, error, text) -> None:
+    with pytest.raises(error, match=text):
+        make()

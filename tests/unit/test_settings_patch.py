@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernel_scene import SIGMA, make_scene, make_settings
 
-from bayesphot.kernels.structs import N_PRIOR
+from bayesphot.kernels.structs import N_DENSITY, N_PRIOR
 from bayesphot.patch import make_boxes
 from bayesphot.priors import Normal, PriorSet
 
@@ -69,7 +69,7 @@ def test_boxes_are_odd_centred_on_the_nearest_pixel_and_clipped(x, y, box) -> No
 def test_arrays_of_a_batch_are_what_the_kernels_compile_for() -> None:
     data = make_scene(1, (2, 1, 3), shape="group", background="plane").batch(everywhere=False)
     batch = data.batch
-    for name in ("data", "weight", "neighbours", "state", "prior", "sky_prior"):
+    for name in ("data", "weight", "neighbours", "state", "prior", "shared_prior"):
         assert getattr(batch, name).dtype == np.float64, name
     for name in ("source_start", "pixel_start", "free_start", "rows", "window", "free"):
         assert getattr(batch, name).dtype == np.int64, name
@@ -79,7 +79,7 @@ def test_arrays_of_a_batch_are_what_the_kernels_compile_for() -> None:
             assert value.flags.writeable, name
             assert value.dtype.isnative, name
     assert batch.prior.shape == (6, N_PRIOR)
-    assert batch.sky_prior.shape == (3, 3, 2)
+    assert batch.shared_prior.shape == (3, 3, 2 + N_DENSITY)
 
 
 @pytest.mark.parametrize("shape", ["fixed", "group", "source", "image"])
@@ -108,23 +108,25 @@ def test_members_may_come_in_any_order() -> None:
 def test_the_estimators_error_is_the_prior_of_the_sky() -> None:
     scene = make_scene(4, (1, 2), background="prior", noise=3.0)
     batch = scene.batch().batch
-    np.testing.assert_array_equal(batch.sky_prior[:, 0, 0], 0.0)
-    np.testing.assert_allclose(batch.sky_prior[:, 0, 1], 1 / scene.pixels.sky_error**2)
+    np.testing.assert_array_equal(batch.shared_prior[:, 0, 0], 0.0)
+    np.testing.assert_allclose(batch.shared_prior[:, 0, 1], 1 / scene.pixels.sky_error**2)
     unknown = replace(scene, pixels=replace(scene.pixels, sky_error=np.inf))
-    np.testing.assert_array_equal(unknown.batch().batch.sky_prior[:, 0, 1], 0.0)
+    np.testing.assert_array_equal(unknown.batch().batch.shared_prior[:, 0, 1], 0.0)
 
 
 @pytest.mark.parametrize("background", ["flat", "plane"])
 def test_a_free_sky_has_no_prior(background) -> None:
     batch = make_scene(5, (1,), background=background).batch().batch
-    np.testing.assert_array_equal(batch.sky_prior, 0.0)
+    np.testing.assert_array_equal(batch.shared_prior, 0.0)
 
 
 def test_a_given_prior_of_the_total_level_is_moved_by_the_reference() -> None:
     given = PriorSet(background=Normal(12.0, 0.5))
     scene = make_scene(6, (1,), background="prior", priors=given)
     scene = replace(scene, pixels=replace(scene.pixels, sky=np.full_like(scene.pixels.sky, 10.0)))
-    np.testing.assert_allclose(scene.batch().batch.sky_prior[0, 0], [2.0, 4.0])
+    prior = scene.batch().batch.shared_prior[0, 0]
+    np.testing.assert_allclose(prior[:2], [2.0, 4.0])
+    assert not prior[2:].any()
 
 
 def test_windows_hold_the_box_and_end_in_the_patch() -> None:

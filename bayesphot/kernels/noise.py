@@ -1,0 +1,109 @@
+"""Exact likelihoods of pixels where the noise is not normal with a known variance.
+
+The linear parameters are drawn as if the noise were normal, with the variance that the weights
+stand for; what is kept is decided by the ratio of the exact density to that one.
+"""
+
+import math
+
+import numpy as np
+
+from .cache import borrowing
+from .priors import log_prior_density
+from .structs import (
+    CCD_NOISE,
+    DATA,
+    FLUX_DENSITY,
+    KNOWN,
+    NEIGHBOURS,
+    NORMAL_NOISE,
+    PIXEL_WEIGHT,
+    POISSON_NOISE,
+    STUDENT_NOISE,
+)
+
+
+@borrowing
+def log_pixel_likelihood(kind, noise, data, mean, known):
+    """Return the log likelihood of a pixel, less what depends on the data alone.
+
+    CCD: normal about the mean with variance v = a + max(mean + known, 0) b, at least c, where
+    a = (read noise / gain)^2, b = 1 / gain and known the level taken out of data and mean
+    before. Poisson: k ln m - m with m = mean + known, k = data + known. Student t of a degrees
+    of freedom, and a normal of which a share a is b times wider: known is 1 / scale^2.
+    """
+    r = data - mean
+    if kind == CCD_NOISE:
+        variance = max(noise[0] + max(mean + known, 0.0) * noise[1], noise[2])
+        return -0.5 * (r * r / variance + math.log(variance))
+    if kind == POISSON_NOISE:
+        expected = mean + known
+        counts = data + known
+        if expected <= 0.0:
+            return -np.inf
+        return counts * math.log(expected) - expected
+    chi2 = r * r * known
+    if kind == STUDENT_NOISE:
+        return -0.5 * (noise[0] + 1.0) * math.log1p(chi2 / noise[0])
+    # Contaminated: the two normals, the larger taken out.
+    core = math.log1p(-noise[0]) - 0.5 * chi2
+    tail = math.log(noise[0] / noise[1]) - 0.5 * chi2 / (noise[1] * noise[1])
+    top = max(core, tail)
+    return top + math.log(math.exp(core - top) + math.exp(tail - top))
+
+
+@borrowing
+def fill_model(group, work, linear, model):
+    """Fill the model of a patch from the unit sources in the scratch and (fluxes, shared)."""
+    for p in range(model.size):
+        model[p] = group.pixels[NEIGHBOURS, p]
+    for e in range(group.n_shared):
+        value = linear[group.n_source + e]
+        column = group.columns[e]
+        for p in range(model.size):
+            model[p] += value * column[p]
+    for k in range(group.n_source):
+        first = group.window[k, 2]
+        width = group.window[k, 3] - first
+        for j in range(group.window[k, 1] - group.window[k, 0]):
+            p = (group.window[k, 0] + j) * group.width + first
+            row = model[p : p + width]
+            unit = work.unit[k, j * width : (j + 1) * width]
+            for i in range(width):
+                row[i] += linear[k] * unit[i]
+
+
+@borrowing
+def log_exact_over_normal(group, work, linear):
+    """Return the log ratio of the exact density to the one the linear parameters came from.
+
+    Over the good pixels: exact likelihood over exp(-w r^2 / 2); over the linear parameters:
+    priors that are neither flat nor normal. ``work.unit`` holds the unit sources.
+    """
+    s = 0.0
+    if group.n_density > 0:
+        if group.flux_free == 1:
+            for k in range(group.n_source):
+                s += log_prior_density(group.prior[k, FLUX_DENSITY:], linear[k])
+        for e in range(group.n_shared):
+            s += log_prior_density(group.shared_density[e], linear[group.n_source + e])
+    if group.noise_kind == NORMAL_NOISE or s == -np.inf:
+        return s
+    model = work.model
+    fill_model(group, work, linear, model)
+    for p in range(model.size):
+        w = group.pixels[PIXEL_WEIGHT, p]
+        if w > 0.0:
+            d = group.pixels[DATA, p]
+            r = d - model[p]
+            exact = log_pixel_likelihood(
+                group.noise_kind, group.noise, d, model[p], group.pixels[KNOWN, p]
+            )
+            s += exact + 0.5 * w * r * r
+    return s
+
+
+@borrowing
+def is_exact(group):
+    """Return whether draws of the linear parameters need no correction."""
+    return group.noise_kind == NORMAL_NOISE and group.n_density == 0
