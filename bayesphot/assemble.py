@@ -26,7 +26,7 @@ from bayesphot.kernels.structs import CONVERGED, DEGENERATE, RADIUS
 from bayesphot.patch import cut_batch
 from bayesphot.result import PhotometryResult
 from bayesphot.sampling import BatchDraws, Budget, pareto_limit
-from bayesphot.scene import Scene
+from bayesphot.scene import Scene, render_sky_offset
 from bayesphot.settings import ModelSettings
 
 __all__ = ["Report", "assemble_result"]
@@ -85,8 +85,8 @@ def assemble_result(report: Report) -> PhotometryResult:
     ranks = _rank_groups(report)
     parameters = _collect_parameters(report)
     table = _build_table(report, parameters, ranks)
-    sky = _render_sky(report)
     scene = report.scene
+    sky = scene.pixels.sky + render_sky_offset(scene, report.settings)
     data = np.where(report.image.good, report.image.data, np.nan)
     good = scene.pixels.weight > 0.0
     with np.errstate(divide="ignore"):
@@ -458,31 +458,6 @@ def _add_sky_positions(table, wcs) -> None:
     icrs = sky.icrs
     table["ra"] = icrs.ra.deg
     table["dec"] = icrs.dec.deg
-
-
-def _render_sky(report: Report) -> np.ndarray:
-    """Return the sky image: the reference, and inside each group's patch what it fitted."""
-    scene = report.scene
-    sky = scene.pixels.sky.copy()
-    if report.settings.n_sky == 0 or scene.grouped.n_group == 0:
-        return sky
-    total = np.zeros(sky.shape)
-    count = np.zeros(sky.shape)
-    batch = _cut_all(report).batch
-    for g in range(scene.grouped.n_group):
-        n_row, n_col, r0, c0 = batch.rows[g]
-        part = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
-        used = batch.weight[part].reshape(n_row, n_col) > 0.0
-        level = np.full((n_row, n_col), scene.fitted.shared[g, 0])
-        if report.settings.n_sky == 3:
-            level = level + scene.fitted.shared[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
-            level = (
-                level + scene.fitted.shared[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
-            )
-        window = (slice(r0, r0 + n_row), slice(c0, c0 + n_col))
-        total[window] += np.where(used, level, 0.0)
-        count[window] += used
-    return sky + total / np.maximum(count, 1)
 
 
 def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:

@@ -32,7 +32,7 @@ from bayesphot.patch import Pixels, SourceState, cut_batch, make_boxes, make_sha
 from bayesphot.refit import carry_fits, fit_scene
 from bayesphot.render import render_sources
 from bayesphot.restarts import restart_doubtful
-from bayesphot.scene import Grouped, Scene
+from bayesphot.scene import Grouped, Scene, render_sky_offset
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE, estimate_flux, set_priors, start_sources
 
@@ -167,12 +167,17 @@ class _Observer:
         elif image.error is None:
             self.origin = "estimated"
 
-    def observe(self, model: np.ndarray) -> Pixels:
-        """Return the pixels, their variance that of the given model of the sources."""
+    def observe(self, model: np.ndarray, offset: np.ndarray | float = 0.0) -> Pixels:
+        """Return the pixels, their variance that of the given model of the sources.
+
+        ``offset`` is what fits found on top of the reference sky.
+        """
         data = np.where(self.image.good, self.image.data - self.sky, 0.0)
+        started = model.any()
+        model = model + offset
         scale = self._scale(data - model)
         variance = scale
-        if self.plan.noise is not None and not (takes_error(self.plan.noise) and not model.any()):
+        if self.plan.noise is not None and (started or not takes_error(self.plan.noise)):
             # Before there is a model every star would be an outlier.
             variance = normal_variance(self.plan.noise, data - model, model + self.sky, scale)
         weight = np.where(self.image.good, 1.0 / variance, 0.0)
@@ -368,7 +373,8 @@ def _settle(scene: Scene, plan: LoopPlan, observer: _Observer) -> Scene:
     if plan.noise is not None:
         rounds = ROBUST_ROUNDS if takes_error(plan.noise) else VARIANCE_ROUNDS
     for _round in range(rounds):
-        scene = replace(scene, pixels=observer.observe(scene.model), fit=None)
+        offset = render_sky_offset(scene, plan.settings)
+        scene = replace(scene, pixels=observer.observe(scene.model, offset), fit=None)
         scene = fit_scene(scene, plan.settings, plan.workers)
     return scene
 
@@ -458,8 +464,11 @@ def _finish(scene: Scene, plan: LoopPlan, observer: _Observer) -> Scene:
     if len(scene.catalog) == 0 or plan.settings.background == "none":
         return scene
     boxes = _boxes(scene, plan.settings)
+    total = scene.pixels.sky + render_sky_offset(scene, plan.settings)
     observer.renew_sky(scene.model, boxes)
-    scene = replace(scene, pixels=observer.observe(scene.model), fit=None)
+    # The sky that the fits found, not the new reference, is what the noise is about.
+    pixels = observer.observe(scene.model, total - observer.sky)
+    scene = replace(scene, pixels=pixels, fit=None)
     return fit_scene(scene, plan.settings, plan.workers)
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "StudentTNoise",
     "ccd_variance",
     "describe_noise",
+    "expand_noise",
     "normal_variance",
     "takes_error",
 ]
@@ -178,11 +179,14 @@ class PixelNoise:
         The kind's numbers.
     known : (ny, nx) array or None
         Level taken out of the data before, or precision of each pixel; None for normal noise.
+    data : (ny, nx) array or None
+        The data, where those that the normal approximation works on are others.
     """
 
     kind: int = NORMAL_NOISE
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(4))
     known: np.ndarray | None = None
+    data: np.ndarray | None = None
 
 
 def takes_error(noise) -> bool:
@@ -247,6 +251,61 @@ def normal_variance(noise, residual: np.ndarray, mean: np.ndarray, variance) -> 
     tail = noise.fraction / noise.width * np.exp(-0.5 * z2 / noise.width**2)
     share = core / np.maximum(core + tail, 1e-300)
     return variance / (share + (1.0 - share) / noise.width**2)
+
+
+def expand_noise(noise: PixelNoise, data: np.ndarray, mean: np.ndarray):
+    """Return pseudo-data and weights whose normal has the likelihood's slope and curvature.
+
+    About the expected values m the log likelihood of a pixel is g (v - m) - w (v - m)^2 / 2 + ...
+    with g its slope and w minus its curvature: a normal of weight w about m + g / w. Curvatures
+    are held above a hundredth of the largest a pixel of this kind can have.
+
+    Parameters
+    ----------
+    noise : PixelNoise
+        A kind other than normal.
+    data, mean : (ny, nx) arrays
+        Data and expected values, both less the reference sky.
+    """
+    known = np.asarray(noise.known)
+    r = data - mean
+    if noise.kind == CCD_NOISE:
+        a, b, floor = noise.numbers[:3]
+        bright = mean + known > 0.0
+        v = np.maximum(a + np.maximum(mean + known, 0.0) * b, floor)
+        b = np.where(bright & (v > floor), b, 0.0)
+        slope = r / v + 0.5 * b * (r**2 / v**2 - 1.0 / v)
+        weight = 1.0 / v + 2.0 * r * b / v**2 + b**2 * (r**2 / v**3 - 0.5 / v**2)
+        least = 0.1 / v
+    elif noise.kind == POISSON_NOISE:
+        expected = np.maximum(mean + known, 0.1)
+        counts = np.maximum(data + known, 0.0)
+        slope = counts / expected - 1.0
+        weight = counts / expected**2
+        least = 0.1 / expected
+    elif noise.kind == STUDENT_NOISE:
+        n = noise.numbers[0]
+        z2 = r**2 * known
+        slope = (n + 1.0) * r * known / (n + z2)
+        weight = (n + 1.0) * known * (n - z2) / (n + z2) ** 2
+        least = 0.01 * known
+    else:
+        fraction, width = noise.numbers[:2]
+        z2 = r**2 * known
+        odds = (
+            fraction
+            / width
+            / (1.0 - fraction)
+            * np.exp(np.minimum(0.5 * z2 * (1.0 - 1.0 / width**2), 700.0))
+        )
+        tail = odds / (1.0 + odds)
+        narrow = 1.0 - 1.0 / width**2
+        mean_weight = known * (1.0 - tail * narrow)
+        slope = r * mean_weight
+        weight = mean_weight - known * z2 * narrow**2 * tail * (1.0 - tail)
+        least = 0.5 * known / width**2
+    weight = np.maximum(weight, least)
+    return mean + slope / weight, weight
 
 
 def ccd_variance(noise: CCDNoise, expected: np.ndarray) -> np.ndarray:

@@ -206,7 +206,7 @@ def cut_batch(
         shared_prior=make_shared_priors(pixels, rows, settings),
         nuisance=_cut_nuisances(pixels, flat),
         noise=np.ascontiguousarray(pixels.noise.numbers, dtype=float),
-        known=np.empty(0) if pixels.noise.known is None else pixels.noise.known.ravel()[flat],
+        known=_cut_known(pixels, flat),
     )
     return GroupData((batch,), member, n_pixel, n_box_pixel)
 
@@ -284,6 +284,15 @@ def _flat_places(rows: np.ndarray, pixel_start: np.ndarray, shape) -> np.ndarray
         for n_row, n_col, r0, c0 in rows
     ]
     return np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+
+
+def _cut_known(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:
+    """Return (2, P) what is known of each pixel and its data, (2, 0) for normal noise."""
+    noise = pixels.noise
+    if noise.known is None or flat is None:
+        return np.empty((2, 0))
+    data = pixels.data if noise.data is None else noise.data
+    return np.stack([noise.known.ravel()[flat], data.ravel()[flat]])
 
 
 def _cut_nuisances(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:

@@ -14,6 +14,7 @@ from bayesphot.kernels.structs import (
     LOG_NORMAL,
     LOG_UNIFORM,
     N_DENSITY,
+    NORMAL,
     POWER_LAW,
     TRUNCATED_NORMAL,
     UNIFORM,
@@ -78,8 +79,9 @@ class Disc:
 class _Prior:
     """What every distribution of one parameter knows.
 
-    ``density()`` gives its numbers for `bayesphot.kernels.priors.log_prior_density`, all zero
-    where the normal of ``normal()`` (mean, precision; precision 0: flat) says all there is.
+    It is the kernel exp(-z^2/2) of the normal of ``normal()`` (mean, precision; precision 0:
+    flat), which the linear algebra takes in, times ``density()``, by its numbers for
+    `bayesphot.kernels.priors.log_prior_density`; all zero where there is nothing more.
     """
 
     @property
@@ -96,8 +98,12 @@ class _Prior:
         return 0.0, 0.0
 
     def density(self) -> np.ndarray:
-        """Return the numbers of what is not normal."""
+        """Return the numbers of what is not normal: the density over the normal's kernel."""
         return np.zeros(N_DENSITY)
+
+    def whole(self) -> np.ndarray:
+        """Return the numbers of the whole density."""
+        return self.density()
 
     def shift(self, reference: np.ndarray) -> np.ndarray:
         """Return ``density()`` of the parameter less each of some references, (n, 6)."""
@@ -180,6 +186,10 @@ class Normal(_Prior):
 
     def normal(self) -> tuple[float, float]:
         return self.mean, 1.0 / self.sd**2
+
+    def whole(self) -> np.ndarray:
+        norm = -math.log(self.sd) - 0.5 * math.log(2.0 * math.pi)
+        return _row(NORMAL, norm, self.mean, self.sd)
 
 
 @dataclass(frozen=True)
@@ -315,8 +325,18 @@ class HalfNormal(_Prior):
     def support(self) -> tuple[float, float]:
         return 0.0, math.inf
 
+    def normal(self) -> tuple[float, float]:
+        return 0.0, 1.0 / self.sd**2
+
     def density(self) -> np.ndarray:
-        return _row(HALF_NORMAL, 0.5 * math.log(2.0 / math.pi) - math.log(self.sd), self.sd)
+        return _row(UNIFORM, self._norm(), 0.0, math.inf)
+
+    def whole(self) -> np.ndarray:
+        return _row(HALF_NORMAL, self._norm(), self.sd)
+
+    def _norm(self) -> float:
+        """Return the log of the density at zero."""
+        return 0.5 * math.log(2.0 / math.pi) - math.log(self.sd)
 
 
 @dataclass(frozen=True)
@@ -361,13 +381,22 @@ class TruncatedNormal(_Prior):
     def support(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def normal(self) -> tuple[float, float]:
+        return self.mean, 1.0 / self.sd**2
+
     def density(self) -> np.ndarray:
-        norm = -math.log(self._mass()) - math.log(self.sd) - 0.5 * math.log(2.0 * math.pi)
-        return _row(TRUNCATED_NORMAL, norm, self.mean, self.sd, self.low, self.high)
+        return _row(UNIFORM, self._norm(), self.low, self.high)
+
+    def whole(self) -> np.ndarray:
+        return _row(TRUNCATED_NORMAL, self._norm(), self.mean, self.sd, self.low, self.high)
+
+    def _norm(self) -> float:
+        """Return the log of the density at the mean, were it inside."""
+        return -math.log(self._mass()) - math.log(self.sd) - 0.5 * math.log(2.0 * math.pi)
 
     def shift(self, reference: np.ndarray) -> np.ndarray:
         rows = np.tile(self.density(), (np.size(reference), 1))
-        rows[:, [2, 4, 5]] -= np.ravel(reference)[:, None]
+        rows[:, 2:4] -= np.ravel(reference)[:, None]
         return rows
 
 

@@ -183,7 +183,7 @@ def _repeat_group(data: GroupData, g: int, starts: list[np.ndarray]) -> GroupDat
         prior=np.tile(batch.prior[here], (m, 1)),
         shared_prior=np.tile(batch.shared_prior[g], (m, 1, 1)),
         nuisance=np.tile(batch.nuisance[:, pixels], (1, m)),
-        known=np.tile(batch.known[pixels], m),
+        known=np.tile(batch.known[:, pixels], (1, m)),
     )
     return replace(
         data,

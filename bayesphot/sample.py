@@ -8,7 +8,8 @@ import numpy as np
 
 from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import FLUX, SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.kernels.structs import FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.noise import expand_noise
 from bayesphot.patch import GroupData, SourceState, cut_batch
 from bayesphot.sampling import (
     BatchDraws,
@@ -19,7 +20,7 @@ from bayesphot.sampling import (
     sample_ensemble,
     sample_independence,
 )
-from bayesphot.scene import Scene
+from bayesphot.scene import Scene, render_sky_offset
 from bayesphot.settings import ModelSettings
 
 __all__ = ["SamplingPlan", "is_good", "sample_scene"]
@@ -81,7 +82,7 @@ def sample_scene(
     alone = workers.n_jobs == 1 and workers.executor is None and not workers.progress_bar
     n_part = 1 if alone else max(n_group // 50 + 1, 8 * workers.n_jobs)
     parts = split_evenly(size**2 + 1.0, n_part)
-    scene = _cut_scene(scene, settings)
+    scene = _expand_pixels(_cut_scene(scene, settings), settings)
     jobs = [(scene, part, settings, plan, seed) for part in parts]
     done = run_batches(
         _sample_part,
@@ -104,6 +105,23 @@ def _cut_scene(scene: Scene, settings: ModelSettings) -> Scene:
     prior[scene.grouped.member, SHAPE_MEAN] = scene.shape_cavity[group, 0]
     prior[scene.grouped.member, SHAPE_PRECISION] = scene.shape_cavity[group, 1]
     return replace(scene, sources=SourceState(scene.sources.value, prior))
+
+
+def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
+    """Return the scene with the data and weights of the normal that is nearest to its noise."""
+    pixels = scene.pixels
+    if pixels.noise.kind == NORMAL_NOISE or scene.fit is None:
+        return scene
+    mean = scene.model + render_sky_offset(scene, settings)
+    data, weight = expand_noise(pixels.noise, pixels.data, mean)
+    good = pixels.weight > 0.0
+    pixels = replace(
+        pixels,
+        data=np.where(good, data, 0.0),
+        weight=np.where(good, weight, 0.0),
+        noise=replace(pixels.noise, data=pixels.data),
+    )
+    return replace(scene, pixels=pixels)
 
 
 def _sample_part(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):

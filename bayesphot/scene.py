@@ -8,9 +8,10 @@ import numpy as np
 
 from bayesphot.catalog import Catalog
 from bayesphot.fitting import GroupFit
-from bayesphot.patch import Pixels, SourceState
+from bayesphot.patch import Pixels, SourceState, cut_batch
+from bayesphot.settings import ModelSettings
 
-__all__ = ["Grouped", "Scene"]
+__all__ = ["Grouped", "Scene", "render_sky_offset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +99,34 @@ class Scene:
         if self.fit is None:
             raise RuntimeError("the scene has no fits yet")
         return self.fit
+
+
+def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
+    """Return the image of what the groups fitted on top of the reference sky, each in its patch.
+
+    Where patches meet it is their mean; outside them 0.
+    """
+    total = np.zeros(scene.pixels.data.shape)
+    if settings.n_sky == 0 or scene.grouped.n_group == 0 or scene.fit is None:
+        return total
+    count = np.zeros(total.shape)
+    batch = cut_batch(
+        scene.pixels,
+        scene.model,
+        scene.sources,
+        scene.grouped.member,
+        scene.grouped.start,
+        settings,
+    ).batch
+    for g in range(scene.grouped.n_group):
+        n_row, n_col, r0, c0 = batch.rows[g]
+        part = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
+        used = batch.weight[part].reshape(n_row, n_col) > 0.0
+        level = np.full((n_row, n_col), scene.fit.shared[g, 0])
+        if settings.n_sky == 3:
+            level = level + scene.fit.shared[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
+            level = level + scene.fit.shared[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
+        window = (slice(r0, r0 + n_row), slice(c0, c0 + n_col))
+        total[window] += np.where(used, level, 0.0)
+        count[window] += used
+    return total / np.maximum(count, 1)

@@ -15,7 +15,6 @@ from bayesphot.kernels.structs import (
     FLUX_PRECISION,
     N_DENSITY,
     N_PRIOR,
-    NORMAL,
     PRECISION_X,
     PRECISION_Y,
     RADIUS,
@@ -26,7 +25,7 @@ from bayesphot.kernels.structs import (
     Y_DENSITY,
 )
 from bayesphot.patch import Pixels, SourceState
-from bayesphot.priors import SHAPE_WIDTH, LogNormal, Normal, PriorSet
+from bayesphot.priors import SHAPE_WIDTH, LogNormal, PriorSet
 from bayesphot.settings import ModelSettings
 
 __all__ = ["estimate_flux", "set_priors", "start_sources"]
@@ -138,20 +137,12 @@ def set_priors(
     elif given.shape is not None:
         prior[:, SHAPE_MEAN] = start[:, 3]
         prior[:, SHAPE_PRECISION] = 0.0
-        prior[:, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = _density_of(given.shape)
+        prior[:, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = given.shape.whole()
     else:
         prior[:, SHAPE_MEAN] = start[:, 3]
         has_function = any(name == "shape" for name, _ in given.functions)
         prior[:, SHAPE_PRECISION] = 0.0 if has_function else 1.0 / SHAPE_WIDTH**2
     return SourceState(sources.value, _apply_columns(prior, columns))
-
-
-def _density_of(given) -> np.ndarray:
-    """Return the numbers of a distribution, a normal one's too."""
-    if isinstance(given, Normal):
-        norm = -np.log(given.sd * np.sqrt(2.0 * np.pi))
-        return np.array([NORMAL, norm, given.mean, given.sd, 0.0, 0.0])
-    return given.density()
 
 
 def _set_offset(prior: np.ndarray, precision: int, density: int, given) -> None:
@@ -165,7 +156,7 @@ def _set_offset(prior: np.ndarray, precision: int, density: int, given) -> None:
         prior[:, precision] = weight
         prior[:, density : density + N_DENSITY] = given.density()
     else:
-        prior[:, density : density + N_DENSITY] = _density_of(given)
+        prior[:, density : density + N_DENSITY] = given.whole()
 
 
 def _apply_columns(prior: np.ndarray, columns) -> np.ndarray:

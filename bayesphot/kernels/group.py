@@ -29,6 +29,7 @@ from .structs import (
     SHARED_PLANE,
     SHARED_PRECISION,
     SHARED_RHS,
+    TRUE_DATA,
     WEIGHT,
     WEIGHTED,
     X_DENSITY,
@@ -80,13 +81,14 @@ def unpack_group(batch, g):
             n_shape += 1
     pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
     n_pair = _list_pairs(prior, pairs)
-    pixels = np.empty((4, 0 if batch.noise_kind == NORMAL_NOISE else data.size))
+    pixels = np.empty((5, 0 if batch.noise_kind == NORMAL_NOISE else data.size))
     if batch.noise_kind != NORMAL_NOISE:
         for p in range(data.size):
             pixels[DATA, p] = data[p]
             pixels[PIXEL_WEIGHT, p] = weight[p]
             pixels[NEIGHBOURS, p] = neighbours[p]
-            pixels[KNOWN, p] = batch.known[first + p]
+            pixels[KNOWN, p] = batch.known[0, first + p]
+            pixels[TRUE_DATA, p] = batch.known[1, first + p]
     return Group(
         batch.psf_kind,
         batch.noise_kind,

@@ -20,6 +20,7 @@ from .structs import (
     PIXEL_WEIGHT,
     POISSON_NOISE,
     STUDENT_NOISE,
+    TRUE_DATA,
 )
 
 
@@ -94,10 +95,13 @@ def log_exact_over_normal(group, work, linear):
     for p in range(model.size):
         w = group.pixels[PIXEL_WEIGHT, p]
         if w > 0.0:
-            d = group.pixels[DATA, p]
-            r = d - model[p]
+            r = group.pixels[DATA, p] - model[p]
             exact = log_pixel_likelihood(
-                group.noise_kind, group.noise, d, model[p], group.pixels[KNOWN, p]
+                group.noise_kind,
+                group.noise,
+                group.pixels[TRUE_DATA, p],
+                model[p],
+                group.pixels[KNOWN, p],
             )
             s += exact + 0.5 * w * r * r
     return s

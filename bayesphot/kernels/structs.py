@@ -72,6 +72,7 @@ DATA = 0
 PIXEL_WEIGHT = 1
 NEIGHBOURS = 2
 KNOWN = 3
+TRUE_DATA = 4
 
 #: Columns of a shared row: prior mean and precision, product with the data, then its Gram row.
 SHARED_MEAN = 0
@@ -95,7 +96,7 @@ class Batch(NamedTuple):
     pixel_start: np.ndarray  # (G + 1)
     free_start: np.ndarray  # (G + 1), into ``free``
     rows: np.ndarray  # (G, 4): number of rows, columns, first row, first column
-    data: np.ndarray  # (P) unsubtracted data less the reference sky
+    data: np.ndarray  # (P) unsubtracted data less the reference sky, or pseudo-data
     weight: np.ndarray  # (P) 1 / variance, 0 outside the union of boxes and on bad pixels
     neighbours: np.ndarray  # (P) model of the sources outside the group
     window: np.ndarray  # (S, 4): first row, end row, first column, end column in the patch
@@ -105,7 +106,7 @@ class Batch(NamedTuple):
     shared_prior: np.ndarray  # (G, E, 2 + 6): mean (less the reference), precision, density
     nuisance: np.ndarray  # (J, P): the last J of the E shared columns; the others are the sky's
     noise: np.ndarray  # (4): numbers of the noise kind
-    known: np.ndarray  # (P, or 0 for normal noise): reference level or precision of each pixel
+    known: np.ndarray  # (2, P, or 0 for normal noise): reference level or precision, true data
 
 
 class Group(NamedTuple):
@@ -127,7 +128,7 @@ class Group(NamedTuple):
     shared: np.ndarray  # (E, 3 + E)
     shared_density: np.ndarray  # (E, 6)
     columns: np.ndarray  # (E, size): the shared columns over the patch
-    pixels: np.ndarray  # (4, size), or (4, 0) for normal noise
+    pixels: np.ndarray  # (5, size), or (5, 0) for normal noise
     noise: np.ndarray  # (4)
     pairs: np.ndarray  # (m, 2) sources that keep the order of their prior centres
 

@@ -65,7 +65,7 @@ SETTINGS = [
     ({"priors": [1]}, TypeError, r"priors must map parameter names .* found \[1\]"),
     ({"priors": {"fluxx": bp.Normal(0, 1)}}, ValueError, "priors: no parameter 'fluxx'"),
     ({"priors": {"flux": bp.Disc(1)}}, ValueError, r"priors\['flux'\] .* found Disc"),
-    ({"noise": 3.0}, TypeError, r"noise must be a CCDNoise or None, found 3\.0"),
+    ({"noise": 3.0}, TypeError, r"noise must be one of CCDNoise, .*, or None, found 3\.0"),
     ({"fit_background": True}, ValueError, "fit_background must be .* found True"),
     ({"fit_background": "x"}, ValueError, "fit_background must be .* found 'x'"),
     ({"fit_background": None}, ValueError, "fit_background must be .* found None"),

@@ -8,6 +8,7 @@ if, the posterior is right; coverage is averaged over the prior. All groups coun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,66 @@ DESIGNS = {
     "faint single": (1, 0.0, 1.0, (3.0, 3.0)),
     "pair at 1.0 FWHM": (2, 1.0, 0.5, (25.0, 8.0)),
     "pair at 0.7 FWHM": (2, 0.7, 0.5, (25.0, 8.0)),
+}
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A noise model: what is fitted, what is simulated, and the sky it stands on.
+
+    ``noise`` is the scatter of a pixel of bare sky, or the scale of models that take an error.
+    """
+
+    model: object = None
+    draw: Callable | None = None
+    noise: float = NOISE
+    sky: float = SKY
+    sky_sd: float = SKY_SD
+    gives_error: bool = True
+
+
+def _draw_ccd(rng, mean):
+    return rng.normal(mean, np.sqrt(4.0 + np.maximum(mean, 0.0) / 8.0))
+
+
+def _draw_contaminated(rng, mean):
+    wide = np.where(rng.random(mean.shape) < 0.02, 15.0, 1.0)
+    return mean + NOISE * wide * rng.standard_normal(mean.shape)
+
+
+SCATTERS = {
+    "normal": Scatter(),
+    # 4 + 50/8 = 3.2 squared.
+    "ccd": Scatter(bp.CCDNoise(8.0, 16.0), _draw_ccd, 3.2, gives_error=False),
+    "poisson": Scatter(
+        bp.PoissonNoise(), lambda rng, mean: rng.poisson(mean) * 1.0, 1.73, 3.0, 0.2, False
+    ),
+    "student": Scatter(
+        bp.StudentTNoise(3.0), lambda rng, mean: mean + NOISE * rng.standard_t(3.0, mean.shape)
+    ),
+    "contaminated": Scatter(bp.ContaminatedGaussian(0.02, 15.0), _draw_contaminated),
+}
+
+#: Flux priors: from the unit, mean and sd of a design to the distribution and draws of it.
+FLUX_PRIORS = {
+    "normal": (
+        lambda unit, mean, sd: bp.Normal(unit * mean, unit * sd),
+        lambda rng, prior, shape: rng.normal(prior.mean, prior.sd, shape),
+    ),
+    "power law": (
+        lambda unit, mean, sd: bp.PowerLaw(-1.5, 0.3 * unit * mean, 3.0 * unit * mean),
+        lambda rng, prior, shape: (
+            (prior.low**-0.5 + (prior.high**-0.5 - prior.low**-0.5) * rng.random(shape)) ** -2.0
+        ),
+    ),
+    "half-normal": (
+        lambda unit, mean, sd: bp.HalfNormal(unit * mean),
+        lambda rng, prior, shape: np.abs(rng.normal(0.0, prior.sd, shape)),
+    ),
+    "log-normal": (
+        lambda unit, mean, sd: bp.LogNormal(unit * mean, 0.5),
+        lambda rng, prior, shape: prior.median * np.exp(prior.width * rng.standard_normal(shape)),
+    ),
 }
 
 
@@ -77,35 +138,55 @@ def draw_places(rng, n_group: int, separation: float, radius: float, n_star: int
 
 
 def calibrate(
-    design: str, n_group: int, seed: int, *, sigma_free: bool, sky_free: bool, sampler=None
+    design: str,
+    n_group: int,
+    seed: int,
+    *,
+    sigma_free: bool,
+    sky_free: bool,
+    sampler=None,
+    scatter: str = "normal",
+    flux_prior: str = "normal",
+    fitted_as: str | None = None,
 ) -> CalibrationOutcome:
-    """Draw truths from the prior, simulate, fit and rank."""
+    """Draw truths from the prior, simulate, fit and rank.
+
+    ``fitted_as`` names another noise model for the fit than the one that made the data.
+    """
     rng = np.random.default_rng(seed)
+    law = SCATTERS[scatter]
+    model = SCATTERS[fitted_as or scatter]
     n_star, separation, radius, (mean, sd) = DESIGNS[design]
-    unit = 2.0 * np.sqrt(np.pi) * SIGMA * NOISE
+    unit = 2.0 * np.sqrt(np.pi) * SIGMA * law.noise
     start, places = draw_places(rng, n_group, separation, radius, n_star)
-    flux = unit * rng.normal(mean, sd, (n_group, n_star))
+    make_prior, draw_flux = FLUX_PRIORS[flux_prior]
+    prior = make_prior(unit, mean, sd)
+    flux = draw_flux(rng, prior, (n_group, n_star))
     sigma = SIGMA * np.exp(SHAPE_WIDTH * sigma_free * rng.standard_normal((n_group, 1)))
-    sky = SKY + SKY_SD * sky_free * rng.standard_normal(n_group)
+    sky = law.sky + law.sky_sd * sky_free * rng.standard_normal(n_group)
     sigmas = np.repeat(sigma, n_star, axis=1)
-    field = make_field(rng, places, flux, sigma=sigmas, noise=NOISE, sky=sky, pitch=PITCH)
+    field = make_field(
+        rng, places, flux, sigma=sigmas, noise=law.noise, sky=sky, pitch=PITCH, scatter=law.draw
+    )
     psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
     psf.sigma.fixed = not sigma_free
-    priors = {"position": bp.Disc(radius * FWHM), "flux": bp.Normal(unit * mean, unit * sd)}
+    priors = {"position": bp.Disc(radius * FWHM), "flux": prior}
     if sigma_free:
         priors["sigma"] = bp.LogNormal(SIGMA, SHAPE_WIDTH)
     if sky_free:
-        priors["background"] = bp.Normal(SKY, SKY_SD)
+        priors["background"] = bp.Normal(law.sky, law.sky_sd)
     phot = bp.BasicPSFPhotometry(
         psf_model=psf,
         fitshape=FIT_SHAPE,
         group_maker=bp.DAOGroup(crit_separation=8.0),
-        bkg_estimator=SKY,
+        bkg_estimator=law.sky,
         priors=priors,
         sampler=sampler,
+        noise=model.model,
         seed=seed,
     )
-    result = phot(field.image, field.error, positions=list_starts(start))
+    error = field.error if model.gives_error else None
+    result = phot(field.image, error, positions=list_starts(start))
     truth = {"x": field.x[:, 0], "y": field.y[:, 0], "flux": flux[:, 0]}
     drawn = {name: draws_by_group(result, name, n_star)[:, :, 0] for name in truth}
     if sigma_free:

@@ -53,7 +53,9 @@ def place_cells(rng, n_group: int, pitch: int) -> np.ndarray:
     return (np.stack([col, row], axis=1) + 0.5) * pitch + rng.uniform(-0.5, 0.5, (n_group, 2))
 
 
-def make_field(rng, xy, flux, *, sigma, noise: float, sky=0.0, pitch: int = 40) -> Field:
+def make_field(
+    rng, xy, flux, *, sigma, noise: float, sky=0.0, pitch: int = 40, scatter=None
+) -> Field:
     """Simulate groups.
 
     Parameters
@@ -72,6 +74,8 @@ def make_field(rng, xy, flux, *, sigma, noise: float, sky=0.0, pitch: int = 40) 
         Level in each group's cell.
     pitch : int
         Side of a cell, pixels.
+    scatter : callable, optional
+        From (generator, expected image) to the image; default: normal noise.
     """
     n_group, n_star = flux.shape
     n_col = int(np.ceil(np.sqrt(n_group)))
@@ -84,7 +88,7 @@ def make_field(rng, xy, flux, *, sigma, noise: float, sky=0.0, pitch: int = 40) 
         cell = image[row : row + pitch, col : col + pitch]
         x, y = xy[g, :, 0] - col, xy[g, :, 1] - row
         cell += render_stars(cell.shape, x, y, flux[g], sigma[g]) + sky[g]
-    image += rng.normal(0.0, noise, shape)
+    image = image + rng.normal(0.0, noise, shape) if scatter is None else scatter(rng, image)
     error = np.full(shape, noise)
     return Field(image, error, xy[..., 0], xy[..., 1], flux, sigma, sky)
 

@@ -28,3 +28,58 @@ def test_ranks_of_the_truth_are_uniform(design, sigma_free, sky_free, seed):
     for name, p_value in p_values.items():
         assert p_value > per_test(len(p_values)), name
         assert low <= outcome.coverage(name, LEVEL) <= high, name
+
+
+#: Design, sigma free, sky free, noise, flux prior, seed.
+NOISES = [
+    ("single", False, True, "ccd", "normal", 421),
+    ("pair at 1.0 FWHM", True, True, "ccd", "normal", 422),
+    ("single", True, True, "poisson", "normal", 423),
+    ("pair at 1.0 FWHM", False, True, "poisson", "normal", 424),
+    ("single", False, False, "student", "normal", 425),
+    ("pair at 1.0 FWHM", True, True, "student", "normal", 426),
+    ("single", True, True, "contaminated", "normal", 427),
+    ("pair at 1.0 FWHM", False, True, "contaminated", "normal", 428),
+    ("single", False, True, "normal", "power law", 431),
+    ("pair at 0.7 FWHM", False, True, "normal", "half-normal", 432),
+    ("faint single", True, False, "normal", "log-normal", 433),
+    ("pair at 1.0 FWHM", True, True, "ccd", "power law", 434),
+]
+
+
+@pytest.mark.parametrize(
+    ("design", "sigma_free", "sky_free", "scatter", "flux_prior", "seed"), NOISES
+)
+def test_ranks_are_uniform_for_every_noise_and_prior(
+    design, sigma_free, sky_free, scatter, flux_prior, seed
+):
+    outcome = calibrate(
+        design,
+        N_GROUP,
+        seed,
+        sigma_free=sigma_free,
+        sky_free=sky_free,
+        scatter=scatter,
+        flux_prior=flux_prior,
+    )
+    p_values = outcome.p_values()
+    low, high = binomial_band(N_GROUP, LEVEL, per_test(len(p_values)))
+    for name, p_value in p_values.items():
+        assert p_value > per_test(len(p_values)), name
+        assert low <= outcome.coverage(name, LEVEL) <= high, name
+
+
+@pytest.mark.parametrize(("scatter", "seed"), [("student", 441), ("contaminated", 442)])
+def test_outliers_through_normal_noise_fail(scatter, seed):
+    """The experiment can tell: the same data fitted as if there were no outliers."""
+    outcome = calibrate(
+        "single",
+        N_GROUP,
+        seed,
+        sigma_free=False,
+        sky_free=True,
+        scatter=scatter,
+        fitted_as="normal",
+    )
+    low, _ = binomial_band(N_GROUP, LEVEL, per_test(1))
+    assert outcome.coverage("flux", LEVEL) < low

@@ -107,10 +107,14 @@ def test_densities_are_those_of_scipy(prior, referee) -> None:
     low, high = prior.support()
     values = np.r_[referee.ppf(np.linspace(0.001, 0.999, 25)), low - 0.1, high + 0.1, -2.0, 0.0]
     values = values[np.isfinite(values)]
-    mine = [log_density(prior.density(), v) for v in values]
+    mine = [log_density(prior.whole(), v) for v in values]
     expected = referee.logpdf(values)
     np.testing.assert_allclose(mine, expected, rtol=1e-10, atol=1e-10)
     assert prior.is_proper
+    mean, precision = prior.normal()
+    kernel = -0.5 * precision * (values - mean) ** 2
+    split = [log_density(prior.density(), v) for v in values] + kernel
+    np.testing.assert_allclose(split, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("prior", [Uniform(-1.0, 3.0), TruncatedNormal(1.0, 2.0, -4.0, 7.0)])
