@@ -320,7 +320,7 @@ def _open_scene(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
     sources = set_priors(
         sources, sources.value, pixels, grouped, plan.settings, columns=catalog.extra
     )
-    model = render_sources(pixels.data.shape, sources.value)
+    model = render_sources(pixels.data.shape, sources.value, plan.settings.psf_kind)
     return Scene(pixels, catalog, sources, grouped, None, model)
 
 
@@ -494,7 +494,7 @@ def _extend_scene(scene: Scene, catalog: Catalog, plan: LoopPlan) -> Scene:
     sources = set_priors(
         sources, start, scene.pixels, grouped, plan.settings, columns=catalog.extra
     )
-    model = render_sources(scene.pixels.data.shape, value)
+    model = render_sources(scene.pixels.data.shape, value, plan.settings.psf_kind)
     extended = Scene(scene.pixels, catalog, sources, grouped, None, model, settled=scene.model)
     return carry_fits(scene, extended, plan.settings)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bayesphot.kernels.patches import REACH, cut_patches_into
+from bayesphot.kernels.patches import cut_patches_into
+from bayesphot.kernels.psf import REACH
 from bayesphot.kernels.structs import N_DENSITY, NORMAL_NOISE, Batch
 from bayesphot.noise import PixelNoise
 from bayesphot.settings import ModelSettings
@@ -184,6 +185,7 @@ def cut_batch(
         neighbours,
         n_pixel,
         n_box_pixel,
+        np.int64(settings.psf_kind),
     )
     free, free_start = _free_codes(source_start, settings, sampling)
     noise = _noise_in_patches(weight, pixel_start)

@@ -145,7 +145,7 @@ def _sweep(
         fitted = np.repeat(pending, np.diff(here.batch.pixel_start))
         seen[fitted] = here.batch.neighbours[fitted]
         sources = replace(scene.sources, value=value.copy())
-        model = render_sources(scene.pixels.data.shape, sources.value)
+        model = render_sources(scene.pixels.data.shape, sources.value, settings.psf_kind)
         scene = replace(scene, sources=sources, model=model)
         here = _cut_all(scene, settings)
         pending = _find_moved(here, seen)
@@ -250,7 +250,7 @@ def _step_shape(scene: Scene, settings: ModelSettings, damping: float) -> tuple[
     cavity_precision = total - information
     cavity_mean = current + (total_score - score) / cavity_precision
     cavity = np.stack([cavity_mean, cavity_precision], axis=1)
-    model = render_sources(scene.pixels.data.shape, value)
+    model = render_sources(scene.pixels.data.shape, value, settings.psf_kind)
     return replace(scene, sources=sources, model=model, shape_cavity=cavity), change
 
 

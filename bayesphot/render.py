@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.patches import render_into
+from bayesphot.kernels.structs import GAUSSIAN
 
 __all__ = ["render_sources"]
 
 
-def render_sources(shape: tuple[int, int], state: np.ndarray) -> np.ndarray:
+def render_sources(
+    shape: tuple[int, int], state: np.ndarray, psf_kind: int = GAUSSIAN
+) -> np.ndarray:
     """Return the image of sources.
 
     Parameters
@@ -19,8 +22,10 @@ def render_sources(shape: tuple[int, int], state: np.ndarray) -> np.ndarray:
     state : (n, 4) array
         x, y, flux, ln(shape) of each source; rows that are not finite are left out. Sources are
         added in the order given.
+    psf_kind : int
+        Kind of the PSF.
     """
     image = np.zeros(shape)
     state = np.ascontiguousarray(state, dtype=np.float64)
-    render_into(image, state[np.isfinite(state).all(axis=1)])
+    render_into(image, state[np.isfinite(state).all(axis=1)], np.int64(psf_kind))
     return image

@@ -5,19 +5,16 @@ With Phi the columns (unit sources, shared), W the weights and S0 the prior cova
     log p(d | x, y, a) = mu^T M mu / 2 - log|M| / 2 + const.
 """
 
-import math
-
 import numpy as np
 
 from .cache import borrowing
-from .gaussian import profile_into
 from .group import log_nonlinear_prior, scatter_theta
 from .linalg import factor_cholesky_into, log_determinant, solve_cholesky_into
+from .psf import fill_unit
 from .structs import (
     FLUX,
     FLUX_MEAN,
     FLUX_PRECISION,
-    LOG_SHAPE,
     MEAN,
     RHS,
     SHARED_GRAM,
@@ -27,25 +24,7 @@ from .structs import (
     SHARED_RHS,
     WEIGHT,
     WEIGHTED,
-    X,
-    Y,
 )
-
-
-@borrowing
-def fill_unit(source, window, lines, unit):
-    """Fill a source of unit flux over its window, row after row."""
-    width = window[3] - window[2]
-    height = window[1] - window[0]
-    sigma = math.exp(source[LOG_SHAPE])
-    across = lines[0]
-    down = lines[1]
-    profile_into(source[X], sigma, window[2], width, across)
-    profile_into(source[Y], sigma, window[0], height, down)
-    for j in range(height):
-        row = unit[j * width : (j + 1) * width]
-        for i in range(row.size):
-            row[i] = down[j] * across[i]
 
 
 @borrowing
@@ -82,7 +61,7 @@ def fill_linear_system(group, work):
     for k in range(n):
         size = (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2])
         unit = work.unit[k, :size]
-        fill_unit(work.state[k], window[k], work.lines, unit)
+        fill_unit(group.psf_kind, work.state[k], window[k], work.lines, unit)
         weight = group.planes[k, WEIGHT]
         weighted = group.planes[k, WEIGHTED]
         ff = 0.0

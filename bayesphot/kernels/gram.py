@@ -5,14 +5,12 @@ profile. The shared columns follow. Everything the least squares, the gradient a
 need is read off the Gram matrix C^T W C and the products C^T W d.
 """
 
-import math
-
 import numpy as np
 
 from .cache import borrowing, part
 from .density import dot_common
-from .gaussian import profile_gradient_into
 from .group import largest_window
+from .psf import N_COLUMN, fill_unit_columns
 from .structs import (
     CENTER_X,
     FLUX_MEAN,
@@ -28,12 +26,7 @@ from .structs import (
     SHARED_RHS,
     WEIGHT,
     WEIGHTED,
-    X,
-    Y,
 )
-
-#: Columns a source: value, d/dx, d/dy, d/dln(shape).
-N_COLUMN = 4
 
 
 @part
@@ -54,28 +47,10 @@ def count_columns(group):
 @borrowing
 def fill_columns(group, work, n_used, columns):
     """Fill ``columns`` (n, 4, size) of each source over its window, row after row."""
-    lines = work.lines
     for k in range(group.n_source):
-        first = group.window[k, 2]
-        width = group.window[k, 3] - first
-        height = group.window[k, 1] - group.window[k, 0]
-        sigma = math.exp(work.state[k, LOG_SHAPE])
-        profile_gradient_into(work.state[k, X], sigma, first, width, lines[0], lines[1], lines[2])
-        profile_gradient_into(
-            work.state[k, Y], sigma, group.window[k, 0], height, lines[3], lines[4], lines[5]
+        fill_unit_columns(
+            group.psf_kind, work.state[k], group.window[k], work.lines, n_used, columns[k]
         )
-        for j in range(height):
-            row = columns[k, :, j * width : (j + 1) * width]
-            f = lines[3, j]
-            by_center = lines[4, j]
-            by_shape = lines[5, j]
-            for i in range(width):
-                row[0, i] = f * lines[0, i]
-                row[1, i] = f * lines[1, i]
-                row[2, i] = by_center * lines[0, i]
-            if n_used == N_COLUMN:
-                for i in range(width):
-                    row[3, i] = f * lines[2, i] + by_shape * lines[0, i]
 
 
 @borrowing

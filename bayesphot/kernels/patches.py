@@ -5,26 +5,25 @@ import math
 import numpy as np
 
 from .cache import compiled
-from .gaussian import profile_into
+from .psf import fill_unit, find_reach
 from .structs import FLUX, LOG_SHAPE, X, Y
-
-#: Half-width in sigma out to which a Gaussian is rendered: its table ends there.
-REACH = 8.0
 
 
 @compiled
-def render_into(image, state):
-    """Add sources (n, 4) x, y, flux, ln shape to an image, each out to 8 sigma."""
+def render_into(image, state, kind):
+    """Add sources (n, 4) x, y, flux, ln shape to an image, each out to its PSF's reach."""
     n_row, n_col = image.shape
     widest = 0.0
     for k in range(state.shape[0]):
-        widest = max(widest, math.exp(state[k, LOG_SHAPE]))
-    room = 2 * int(math.ceil(REACH * widest)) + 3
-    across = np.empty(room)
-    down = np.empty(room)
+        widest = max(widest, find_reach(kind, state[k, LOG_SHAPE]))
+    room = 2 * int(math.ceil(widest)) + 3
+    across = min(room, n_col)
+    down = min(room, n_row)
+    lines = np.empty((2, max(across, down, 1)))
+    unit = np.empty(max(across * down, 1))
+    window = np.empty(4, np.int64)
     for k in range(state.shape[0]):
-        sigma = math.exp(state[k, LOG_SHAPE])
-        half = int(math.ceil(REACH * sigma))
+        half = int(math.ceil(find_reach(kind, state[k, LOG_SHAPE])))
         iy = int(math.floor(state[k, Y] + 0.5))
         ix = int(math.floor(state[k, X] + 0.5))
         r0 = max(0, iy - half)
@@ -33,13 +32,17 @@ def render_into(image, state):
         c1 = min(n_col, ix + half + 1)
         if r1 <= r0 or c1 <= c0:
             continue
-        profile_into(state[k, X], sigma, c0, c1 - c0, across)
-        profile_into(state[k, Y], sigma, r0, r1 - r0, down)
+        window[0] = r0
+        window[1] = r1
+        window[2] = c0
+        window[3] = c1
+        fill_unit(kind, state[k], window, lines, unit)
         view = image[r0:r1, c0:c1]
+        width = view.shape[1]
         for j in range(view.shape[0]):
-            t = state[k, FLUX] * down[j]
-            for i in range(view.shape[1]):
-                view[j, i] += t * across[i]
+            row = unit[j * width : (j + 1) * width]
+            for i in range(width):
+                view[j, i] += state[k, FLUX] * row[i]
 
 
 @compiled
@@ -58,6 +61,7 @@ def cut_patches_into(
     neighbours,
     n_pixel,
     n_box_pixel,
+    kind,
 ):
     """Fill the flat pixel arrays of a batch of patches.
 
@@ -87,7 +91,7 @@ def cut_patches_into(
             own[k, 0] -= first_col
             own[k, 1] -= first_row
             own[k, 2] = -own[k, 2]
-        render_into(m, own[a:b])
+        render_into(m, own[a:b], kind)
         count = 0
         for k in range(box_start[g], box_start[g + 1]):
             good = 0
