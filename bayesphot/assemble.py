@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from bayesphot.kernels.diagnostics import (
 from bayesphot.kernels.structs import CONVERGED, DEGENERATE, RADIUS
 from bayesphot.patch import cut_batch
 from bayesphot.result import PhotometryResult
-from bayesphot.sampling import BatchDraws, Budget, pareto_limit
+from bayesphot.sampling import LIMIT, BatchDraws, Budget, pareto_limit, pick_draws
 from bayesphot.scene import Scene, render_sky_offset
 from bayesphot.settings import ModelSettings
 
@@ -59,8 +58,8 @@ class Report:
         What the sampling had to reach.
     settings : ModelSettings
         The run's model.
-    keep : "all", "summary" or int
-        Which draws the result keeps.
+    kept : int or None
+        Draws of each chain that were kept; None: all.
     zero_point : float or None
         Magnitude of unit flux.
     meta : dict
@@ -75,7 +74,7 @@ class Report:
     engine: np.ndarray | None
     budget: Budget | None
     settings: ModelSettings
-    keep: Any
+    kept: int | None
     zero_point: float | None
     meta: dict
 
@@ -437,7 +436,9 @@ def _add_magnitudes(table, report: Report, rows, zero_point: float) -> None:
     if report.draws is not None and report.settings.free_flux:
         faint = np.flatnonzero(weak[rows] & np.isfinite(high[rows]))
         for k in faint:
-            limit[rows[k]] = magnitude(np.quantile(report.draws.source[2, k], 0.95))
+            upper = report.draws.flux_limit
+            value = np.quantile(report.draws.source[2, k], LIMIT) if upper is None else upper[k]
+            limit[rows[k]] = magnitude(value)
     table["mag_limit"] = limit
 
 
@@ -463,18 +464,17 @@ def _add_sky_positions(table, wcs) -> None:
 def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:
     """Return the draws in the order of the table's rows, chains first."""
     scene, draws, budget = report.scene, report.draws, report.budget
-    if draws is None or budget is None or report.keep == "summary":
+    if draws is None or budget is None or report.kept == 0:
         return None
     n_row = len(table)
     member_row = report.row[scene.grouped.member]
-    kept = budget.draws if report.keep == "all" else min(int(report.keep), budget.draws)
-    pick = np.linspace(0, budget.draws - 1, kept).round().astype(int)
+    kept = budget.draws if report.kept is None else report.kept
 
     def lay_out(flat: np.ndarray, n_last: int, place: np.ndarray) -> np.ndarray:
         """(item, chain * draw) in the members' order to (chain, draw, item) in the rows'."""
-        chains = flat.reshape(flat.shape[0], budget.chains, budget.draws)
-        if kept != budget.draws:
-            chains = chains[:, :, pick]
+        if flat.shape[1] != budget.chains * kept:
+            flat = flat[:, pick_draws(budget, kept)]
+        chains = flat.reshape(flat.shape[0], budget.chains, kept)
         if flat.shape[0] == n_last and np.array_equal(place, np.arange(n_last)):
             return chains.transpose(1, 2, 0)
         full = np.full((n_last, budget.chains, kept), np.nan)

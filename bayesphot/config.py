@@ -228,6 +228,13 @@ def _choose_min_ess(sampler) -> float:
     return min(400.0, 0.2 * sampler.chains * sampler.draws)
 
 
+def _count_kept(sampler) -> int | None:
+    """Return how many draws of each chain are kept, None for all."""
+    if sampler.keep == "all":
+        return None
+    return 0 if sampler.keep == "summary" else min(int(sampler.keep), sampler.draws)
+
+
 def _check_sampler(sampler) -> None:
     """Check what both samplers have in common."""
     _require_integer("draws", sampler.draws, 20)
@@ -492,11 +499,12 @@ class BasicPSFPhotometry:
         seed = self.seed
         if seed is None:
             seed = secrets.randbits(63)
-        draws = engine = plan = None
+        draws = engine = plan = kept = None
         n_group = looped.scene.grouped.n_group
         if self.sampler is not False and n_group:
             plan = self._make_plan(settings)
-            draws, engine = sample_scene(looped.scene, settings, plan, seed, workers)
+            kept = _count_kept(self.sampler)
+            draws, engine = sample_scene(looped.scene, settings, plan, seed, workers, kept=kept)
         done = time.perf_counter()
         if len(looped.catalog) == 0:
             _warn("no source was found: the table is empty", depth=2)
@@ -510,7 +518,7 @@ class BasicPSFPhotometry:
             engine,
             None if plan is None else plan.budget,
             settings,
-            self.sampler.keep if self.sampler is not False else "summary",
+            kept,
             self.zero_point,
             meta,
         )

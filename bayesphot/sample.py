@@ -28,6 +28,8 @@ __all__ = ["SamplingPlan", "is_good", "sample_scene"]
 INDEPENDENCE = "independence"
 EXTENDED = "independence+"
 EMCEE = "emcee"
+#: Groups in one batch of a run that does not keep all draws.
+STREAM = 250
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,17 @@ def is_good(stats: np.ndarray, budget: Budget, *, gate_pareto: np.ndarray) -> np
 
 
 def sample_scene(
-    scene: Scene, settings: ModelSettings, plan: SamplingPlan, seed: int, workers: Workers
+    scene: Scene,
+    settings: ModelSettings,
+    plan: SamplingPlan,
+    seed: int,
+    workers: Workers,
+    *,
+    kept: int | None = None,
 ) -> tuple[BatchDraws, np.ndarray]:
     """Return the draws of all groups, members in the order of ``scene.grouped.member``.
+
+    With ``kept`` only so many draws of each chain leave their batch, which bounds the memory.
 
     Returns
     -------
@@ -81,9 +91,11 @@ def sample_scene(
     size = np.diff(scene.grouped.start).astype(float)
     alone = workers.n_jobs == 1 and workers.executor is None and not workers.progress_bar
     n_part = 1 if alone else max(n_group // 50 + 1, 8 * workers.n_jobs)
+    if kept is not None:
+        n_part = max(n_part, n_group // STREAM + 1)
     parts = split_evenly(size**2 + 1.0, n_part)
     scene = _expand_pixels(_cut_scene(scene, settings), settings)
-    jobs = [(scene, part, settings, plan, seed) for part in parts]
+    jobs = [(scene, part, settings, plan, seed, kept) for part in parts]
     done = run_batches(
         _sample_part,
         jobs,
@@ -124,7 +136,17 @@ def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
     return replace(scene, pixels=pixels)
 
 
-def _sample_part(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):
+def _sample_part(
+    scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int, kept: int | None
+):
+    """Sample one batch of groups; return its draws, as many as are kept, and engines."""
+    draws, engine = _sample_groups(scene, groups, settings, plan, seed)
+    if kept is not None:
+        draws = draws.trim(plan.budget, kept, keep_shared=settings.n_sky == 3)
+    return draws, engine
+
+
+def _sample_groups(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):
     """Sample one batch of groups; return its draws and engines."""
     shape_free = settings.shape != "fixed"
     data = _cut(scene, groups, settings)
@@ -236,4 +258,11 @@ def _join(parts: list[BatchDraws]) -> BatchDraws:
         shared_summary=np.concatenate([p.shared_summary for p in parts], axis=1),
         stats=np.concatenate([p.stats for p in parts], axis=0),
         log_z=np.concatenate([p.log_z for p in parts], axis=0),
+        flux_limit=_join_limits([p.flux_limit for p in parts]),
     )
+
+
+def _join_limits(limits: list) -> np.ndarray | None:
+    """Return the flux limits of all batches, None where they still hold all draws."""
+    known = [limit for limit in limits if limit is not None]
+    return np.concatenate(known) if known else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from bayesphot.kernels.diagnostics import N_SUMMARY
 from bayesphot.patch import GroupData
 
 __all__ = ["BatchDraws", "Budget", "allocate_draws", "blank_group", "normal_scores", "pareto_limit"]
+
+#: Probability of an upper limit.
+LIMIT = 0.95
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class BatchDraws:
         Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations.
     log_z : (G,) array
         Log evidence, NaN where the engine gives none or a prior is improper.
+    flux_limit : (S,) array or None
+        Upper limit of each flux, of batches that no longer hold all their draws.
     """
 
     source: np.ndarray
@@ -74,6 +79,28 @@ class BatchDraws:
     shared_summary: np.ndarray
     stats: np.ndarray
     log_z: np.ndarray
+    flux_limit: np.ndarray | None = None
+
+    def trim(self, budget: Budget, kept: int, *, keep_shared: bool) -> BatchDraws:
+        """Return the batch with so many draws of each chain, evenly spread; summaries stay.
+
+        ``keep_shared`` keeps all draws of the shared columns: the level of a plane under each
+        source is summarised later.
+        """
+        pick = pick_draws(budget, kept)
+        return replace(
+            self,
+            source=self.source[..., pick],
+            shape=self.shape[..., pick],
+            shared=self.shared if keep_shared else self.shared[..., pick],
+            flux_limit=np.quantile(self.source[2], LIMIT, axis=-1),
+        )
+
+
+def pick_draws(budget: Budget, kept: int) -> np.ndarray:
+    """Return the places of the kept draws of all chains, laid end to end."""
+    one = np.linspace(0, budget.draws - 1, kept).round().astype(int) if kept else np.empty(0, int)
+    return (np.arange(budget.chains)[:, None] * budget.draws + one).ravel()
 
 
 def allocate_draws(data: GroupData, budget: Budget, *, shape_free: bool) -> BatchDraws:

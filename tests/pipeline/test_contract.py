@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from astropy import units as u
@@ -17,6 +15,7 @@ from pipeline_scenes import (
     make_trio,
     render_gaussians,
 )
+from scipy import stats
 
 import bayesphot as bp
 
@@ -404,15 +403,76 @@ def test_found_ids_are_unique_and_count_from_one(trio):
     assert sorted(result["id"]) == [1, 2, 3]
 
 
-def test_prior_columns_of_positions_are_not_ignored_in_silence(trio):
-    """They count, or a warning says that they do not."""
+def test_prior_columns_are_priors_of_single_sources(trio):
+    """NaN: none; the fit and the draws heed them."""
     image, error, positions = trio
-    plain = configure(sampler=False)(image, error=error, positions=positions)
+    plain = configure()(image, error=error, positions=positions)
     positions = positions.copy()
-    positions["flux_prior_mean"] = 5000.0
-    positions["flux_prior_sd"] = 1.0
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = configure(sampler=False)(image, error=error, positions=positions)
-    heeded = np.all(result["flux_fit"] > plain["flux_fit"] + 100.0)
-    assert heeded or any("flux_prior_mean" in str(item.message) for item in caught)
+    positions["flux_prior_mean"] = [5000.0, np.nan, np.nan]
+    positions["flux_prior_sd"] = [1.0, np.nan, np.nan]
+    positions["x_prior_mean"] = [np.nan, np.nan, positions["x_0"][2] + 0.4]
+    positions["x_prior_sd"] = [np.nan, np.nan, 0.001]
+    result = configure()(image, error=error, positions=positions)
+    # The weighted mean of what the data and the prior say; the flux of the mate moves it a bit.
+    weight = np.array([plain["flux_fit_err"][0] ** -2, 1.0])
+    expected = weight @ [plain["flux_fit"][0], 5000.0] / weight.sum()
+    assert result["flux_fit"][0] == pytest.approx(expected, abs=4.0)
+    assert result["flux_median"][0] == pytest.approx(expected, abs=4.0)
+    assert result["x_median"][2] == pytest.approx(positions["x_0"][2] + 0.4, abs=0.01)
+    assert result["x_err"][2] == pytest.approx(0.001, rel=0.1)
+    assert result["y_err"][2] == pytest.approx(plain["y_err"][2], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"flux_prior_mean": 1.0}, "flux_prior_mean needs flux_prior_sd"),
+        ({"sigma_prior_sd": 1.0}, "sigma_prior_sd needs sigma_prior_mean"),
+        ({"x_prior_sd": 0.0}, r"x_prior_sd must be positive, .* found 0\.0 in row 0"),
+        ({"sigma_prior_mean": -1.0, "sigma_prior_sd": 1.0}, "sigma_prior_mean must be positive"),
+        ({"z_prior_mean": 1.0}, "z_prior_mean"),
+    ],
+)
+def test_wrong_prior_columns_are_refused(trio, columns, message):
+    image, error, positions = trio
+    positions = positions.copy()
+    for name, value in columns.items():
+        positions[name] = value
+    with pytest.raises(ValueError, match=message):
+        configure(sampler=False)(image, error=error, positions=positions)
+
+
+@pytest.mark.parametrize(
+    "prior", [stats.norm(700.0, 2.0), lambda flux: -0.5 * ((flux - 700.0) / 2.0) ** 2]
+)
+def test_a_prior_in_python_is_sampled_by_emcee(trio, prior, caplog):
+    """And the log says so."""
+    image, error, positions = trio
+    with caplog.at_level("INFO", logger="bayesphot"):
+        result = configure(priors={"flux": prior})(image, error=error, positions=positions[:1])
+    assert "emcee" in caplog.text
+    assert list(result["engine"]) == ["emcee"]
+    plain = configure()(image, error=error, positions=positions[:1])
+    weight = np.array([plain["flux_err"][0] ** -2, 0.25])
+    expected = weight @ [plain["flux_median"][0], 700.0] / weight.sum()
+    # Narrower than the data by far: four Monte-Carlo errors of a few hundred draws.
+    assert result["flux_median"][0] == pytest.approx(expected, abs=0.5)
+
+
+@pytest.mark.parametrize("keep", [7, "summary"])
+def test_draws_that_are_not_kept_change_no_number(trio, keep):
+    """They leave their batch as soon as it is summarised."""
+    image, error, positions = trio
+    runs = [
+        configure(sampler=bp.Sampler(keep=k), zero_point=25.0, fit_background="plane")(
+            image, error=error, positions=positions
+        )
+        for k in ("all", keep)
+    ]
+    for name in runs[0].colnames:
+        np.testing.assert_array_equal(runs[0][name], runs[1][name], err_msg=name)
+    if keep == 7:
+        pick = np.linspace(0, 499, 7).round().astype(int)
+        np.testing.assert_array_equal(
+            runs[1].posterior["flux"], runs[0].posterior["flux"].values[:, pick]
+        )

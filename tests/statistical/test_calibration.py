@@ -35,20 +35,32 @@ NOISES = [
     ("single", False, True, "ccd", "normal", 421),
     ("pair at 1.0 FWHM", True, True, "ccd", "normal", 422),
     ("single", True, True, "poisson", "normal", 423),
-    ("pair at 1.0 FWHM", False, True, "poisson", "normal", 424),
+    pytest.param(
+        *("pair at 1.0 FWHM", False, True, "poisson", "normal", 424), marks=pytest.mark.slow
+    ),
     ("single", False, False, "student", "normal", 425),
-    ("pair at 1.0 FWHM", True, True, "student", "normal", 426),
+    pytest.param(
+        *("pair at 1.0 FWHM", True, True, "student", "normal", 426), marks=pytest.mark.slow
+    ),
     ("single", True, True, "contaminated", "normal", 427),
-    ("pair at 1.0 FWHM", False, True, "contaminated", "normal", 428),
+    pytest.param(
+        *("pair at 1.0 FWHM", False, True, "contaminated", "normal", 428), marks=pytest.mark.slow
+    ),
     ("single", False, True, "normal", "power law", 431),
-    ("pair at 0.7 FWHM", False, True, "normal", "half-normal", 432),
+    pytest.param(
+        *("pair at 0.7 FWHM", False, True, "normal", "half-normal", 432), marks=pytest.mark.slow
+    ),
     ("faint single", True, False, "normal", "log-normal", 433),
-    ("pair at 1.0 FWHM", True, True, "ccd", "power law", 434),
+    pytest.param(
+        *("pair at 1.0 FWHM", True, True, "ccd", "power law", 434), marks=pytest.mark.slow
+    ),
 ]
+QUICK = (421, 423, 425, 431, 433)
 
 
 @pytest.mark.parametrize(
-    ("design", "sigma_free", "sky_free", "scatter", "flux_prior", "seed"), NOISES
+    ("design", "sigma_free", "sky_free", "scatter", "flux_prior", "seed"),
+    [pytest.param(*case, marks=[] if case[-1] in QUICK else pytest.mark.slow) for case in NOISES],
 )
 def test_ranks_are_uniform_for_every_noise_and_prior(
     design, sigma_free, sky_free, scatter, flux_prior, seed
