@@ -150,6 +150,13 @@ def _add_run(commands: Any) -> None:
         "RDNOISE with --gain header, else 0",
     )
 
+    noise.add_argument(
+        "--noise",
+        metavar="NAME",
+        help="poisson (the image is in counts), student:DOF or contaminated:FRACTION,WIDTH "
+        "(outliers; the scale is --error); default: normal",
+    )
+
     search = run.add_argument_group("search and groups")
     level = search.add_mutually_exclusive_group()
     level.add_argument(

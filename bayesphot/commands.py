@@ -109,7 +109,9 @@ def _check_images(image: Any, error: Any, mask: Any) -> None:
 
 
 def _choose_noise(arguments: Namespace, header: Any) -> Any:
-    """Return the CCD's noise if a gain is given, else None."""
+    """Return the noise that is named, the CCD's if a gain is given, else None."""
+    if arguments.noise is not None:
+        return _name_noise(arguments)
     if arguments.gain is None:
         if arguments.read_noise is not None:
             raise UsageError("--read-noise is in electrons and needs --gain")
@@ -126,6 +128,29 @@ def _choose_noise(arguments: Namespace, header: Any) -> Any:
         read_noise *= gain
     with _refuse_bad_use(ValueError):
         return bp.CCDNoise(gain=gain, read_noise=read_noise)
+
+
+def _name_noise(arguments: Namespace) -> Any:
+    """Return the noise model of --noise NAME[:NUMBERS]."""
+    name, _, text = arguments.noise.partition(":")
+    models = {"poisson": bp.PoissonNoise, "student": bp.StudentTNoise}
+    models["contaminated"] = bp.ContaminatedGaussian
+    wanted = {"poisson": 0, "student": 1, "contaminated": 2}
+    if name not in models:
+        raise UsageError(f"--noise must be one of {', '.join(models)}, found {arguments.noise!r}")
+    if arguments.gain is not None or (name == "poisson" and arguments.error is not None):
+        other = "--gain" if arguments.gain is not None else "--error"
+        raise UsageError(f"--noise {name} and {other} both say what the noise is: give one of them")
+    try:
+        numbers = [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        numbers = []
+    if len(numbers) != wanted[name]:
+        form = {"poisson": "poisson", "student": "student:DOF"}
+        form["contaminated"] = "contaminated:FRACTION,WIDTH"
+        raise UsageError(f"--noise must read {form[name]}, found {arguments.noise!r}")
+    with _refuse_bad_use(ValueError):
+        return models[name](*numbers)
 
 
 def _read_setting(

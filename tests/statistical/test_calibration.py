@@ -35,26 +35,17 @@ NOISES = [
     ("single", False, True, "ccd", "normal", 421),
     ("pair at 1.0 FWHM", True, True, "ccd", "normal", 422),
     ("single", True, True, "poisson", "normal", 423),
-    pytest.param(
-        *("pair at 1.0 FWHM", False, True, "poisson", "normal", 424), marks=pytest.mark.slow
-    ),
+    ("pair at 1.0 FWHM", False, True, "poisson", "normal", 424),
     ("single", False, False, "student", "normal", 425),
-    pytest.param(
-        *("pair at 1.0 FWHM", True, True, "student", "normal", 426), marks=pytest.mark.slow
-    ),
+    ("pair at 1.0 FWHM", True, True, "student", "normal", 426),
     ("single", True, True, "contaminated", "normal", 427),
-    pytest.param(
-        *("pair at 1.0 FWHM", False, True, "contaminated", "normal", 428), marks=pytest.mark.slow
-    ),
+    ("pair at 1.0 FWHM", False, True, "contaminated", "normal", 428),
     ("single", False, True, "normal", "power law", 431),
-    pytest.param(
-        *("pair at 0.7 FWHM", False, True, "normal", "half-normal", 432), marks=pytest.mark.slow
-    ),
+    ("pair at 0.7 FWHM", False, True, "normal", "half-normal", 432),
     ("faint single", True, False, "normal", "log-normal", 433),
-    pytest.param(
-        *("pair at 1.0 FWHM", True, True, "ccd", "power law", 434), marks=pytest.mark.slow
-    ),
+    ("pair at 1.0 FWHM", True, True, "ccd", "power law", 434),
 ]
+#: The others are marked slow.
 QUICK = (421, 423, 425, 431, 433)
 
 

@@ -182,6 +182,19 @@ def test_run_takes_the_extension_that_is_named(
 
 
 @pytest.mark.parametrize(
+    ("options", "noise"),
+    [
+        ("--noise poisson", bp.PoissonNoise()),
+        ("--noise student:4", bp.StudentTNoise(4.0)),
+        ("--noise contaminated:0.01,30 --error 2.5", bp.ContaminatedGaussian(0.01, 30.0)),
+    ],
+)
+def test_noise_is_chosen_by_name(image, photometry, options, noise) -> None:
+    assert main(["run", image, "--fwhm", "3", *options.split()]) == 0
+    assert photometry.last.settings["noise"] == noise
+
+
+@pytest.mark.parametrize(
     ("options", "gain", "read_noise"),
     [
         ("--gain 4", 4.0, 0.0),
@@ -221,6 +234,12 @@ def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotom
         ("run image.fits --fwhm 3 --background curved", "curved"),
         ("run image.fits --fwhm 3 --crit-separation -1", "must not be negative, found -1"),
         ("run image.fits --fwhm 3 --read-noise 4", "needs --gain"),
+        ("run image.fits --fwhm 3 --noise cauchy", "--noise must be one of poisson"),
+        ("run image.fits --fwhm 3 --noise student", "must read student:DOF"),
+        ("run image.fits --fwhm 3 --noise student:x", "must read student:DOF"),
+        ("run image.fits --fwhm 3 --noise student:-1", "dof must be positive"),
+        ("run image.fits --fwhm 3 --noise poisson --error 2", "give one of them"),
+        ("run image.fits --fwhm 3 --noise poisson --gain 2", "give one of them"),
         ("run image.fits --fwhm 3 --gain 4 --error 2", "give one of them"),
         ("run image.fits --fwhm 3 --gain EGAIN2", "argument --gain: 'EGAIN2'"),
         ("run image.fits --fwhm 3 --gain -2", "gain must be positive"),
