@@ -315,7 +315,7 @@ def _fold(values, order, median, folded, folded_order):
         high += 1 - take
 
 
-@compiled
+@part
 def pareto_k(log_weight):
     """Return the shape of the generalised Pareto distribution of the largest weights.
 

@@ -10,7 +10,9 @@ from arviz_numbers import read_arviz, read_pareto_k, tail_size_is_shared
 from kernel_scene import INTERPRETED, normal_scores, open_kernel
 
 from bayesphot.kernels import diagnostics
-from bayesphot.kernels.diagnostics import pareto_k, summarise_into
+from bayesphot.kernels.diagnostics import summarise_into
+
+pareto_k = open_kernel(diagnostics.pareto_k)
 
 NEW_ARVIZ = importlib.util.find_spec("arviz_stats") is not None
 

@@ -216,7 +216,7 @@ def test_draws_do_not_depend_on_the_place_in_the_batch() -> None:
         part = sample(scene.batch(groups=groups), seeds[groups], **QUICK)
         member = np.concatenate([np.r_[scene.members(g)] for g in groups])
         np.testing.assert_array_equal(part.source, whole.source[:, member])
-        np.testing.assert_array_equal(part.sky, whole.sky[:, groups])
+        np.testing.assert_array_equal(part.shared, whole.shared[:, groups])
         np.testing.assert_array_equal(part.source_summary, whole.source_summary[member])
         np.testing.assert_array_equal(part.stats, whole.stats[groups])
 
