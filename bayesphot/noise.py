@@ -179,14 +179,15 @@ class PixelNoise:
         The kind's numbers.
     known : (ny, nx) array or None
         Level taken out of the data before, or precision of each pixel; None for normal noise.
-    data : (ny, nx) array or None
-        The data, where those that the normal approximation works on are others.
+    data, weight : (ny, nx) arrays or None
+        The data and the fit's weights, where those of the normal approximation are others.
     """
 
     kind: int = NORMAL_NOISE
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(4))
     known: np.ndarray | None = None
     data: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
 
 def takes_error(noise) -> bool:

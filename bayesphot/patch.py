@@ -106,6 +106,24 @@ class GroupData:
         batch = self.batch._replace(neighbours=np.ascontiguousarray(neighbours, dtype=float))
         return replace(self, batches=(batch, *self.batches[1:]))
 
+    def hold_variance(self, held: np.ndarray) -> GroupData:
+        """Return the batch with normal noise of the fit's own variance in some groups.
+
+        Parameters
+        ----------
+        held : (G,) bool array
+            These groups.
+        """
+        batch = self.batch
+        here = np.repeat(held, np.diff(batch.pixel_start))
+        _, data, weight = batch.known
+        batch = batch._replace(
+            noise_kind=np.where(held, NORMAL_NOISE, batch.noise_kind),
+            data=np.where(here, data, batch.data),
+            weight=np.where(here & (batch.weight > 0.0), weight, batch.weight),
+        )
+        return replace(self, batches=(batch, *self.batches[1:]))
+
 
 def make_boxes(x, y, fit_shape: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
     """Return fit boxes clipped to the image: (n, 4) first row, end row, first and end column."""
@@ -192,7 +210,7 @@ def cut_batch(
     flat = _flat_places(rows, pixel_start, pixels.data.shape) if _needs_places(pixels) else None
     batch = Batch(
         psf_kind=np.int64(settings.psf_kind),
-        noise_kind=np.int64(pixels.noise.kind),
+        noise_kind=np.full(n_group, pixels.noise.kind, dtype=np.int64),
         flux_free=np.int64(settings.free_flux),
         source_start=source_start,
         pixel_start=pixel_start,
@@ -289,12 +307,13 @@ def _flat_places(rows: np.ndarray, pixel_start: np.ndarray, shape) -> np.ndarray
 
 
 def _cut_known(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:
-    """Return (2, P) what is known of each pixel and its data, (2, 0) for normal noise."""
+    """Return (3, P) what is known of each pixel, data and weight; (3, 0) for normal noise."""
     noise = pixels.noise
     if noise.known is None or flat is None:
-        return np.empty((2, 0))
+        return np.empty((3, 0))
     data = pixels.data if noise.data is None else noise.data
-    return np.stack([noise.known.ravel()[flat], data.ravel()[flat]])
+    weight = pixels.weight if noise.weight is None else noise.weight
+    return np.stack([plane.ravel()[flat] for plane in (noise.known, data, weight)])
 
 
 def _cut_nuisances(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:

@@ -170,6 +170,7 @@ def _repeat_group(data: GroupData, g: int, starts: list[np.ndarray]) -> GroupDat
         return np.arange(m + 1, dtype=np.int64) * size
 
     repeated = batch._replace(
+        noise_kind=np.tile(batch.noise_kind[g], m),
         source_start=count(n),
         pixel_start=count(pixels.stop - pixels.start),
         free_start=count(free.size),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesphot.execute import Workers, run_batches, split_evenly
+from bayesphot.fitting import joint_sizes
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.kernels.structs import CCD_NOISE, FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
 from bayesphot.noise import expand_noise
 from bayesphot.patch import GroupData, SourceState, cut_batch
 from bayesphot.sampling import (
@@ -28,6 +29,8 @@ __all__ = ["SamplingPlan", "is_good", "sample_scene"]
 INDEPENDENCE = "independence"
 EXTENDED = "independence+"
 EMCEE = "emcee"
+#: Standard deviations of reduced chi-squared above 1 from which a model does not describe its data.
+POOR = 5.0
 #: Groups in one batch of a run that does not keep all draws.
 STREAM = 250
 
@@ -131,7 +134,7 @@ def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
         pixels,
         data=np.where(good, data, 0.0),
         weight=np.where(good, weight, 0.0),
-        noise=replace(pixels.noise, data=pixels.data),
+        noise=replace(pixels.noise, data=pixels.data, weight=pixels.weight),
     )
     return replace(scene, pixels=pixels)
 
@@ -149,7 +152,7 @@ def _sample_part(
 def _sample_groups(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):
     """Sample one batch of groups; return its draws and engines."""
     shape_free = settings.shape != "fixed"
-    data = _cut(scene, groups, settings)
+    data = _hold_variance(_cut(scene, groups, settings), scene, groups)
     seeds = derive_seeds(seed, data.batch.prior[:, :2], data.batch.source_start)
     if plan.first == EMCEE:
         draws = _run_emcee(scene, groups, data, plan.budget, seeds, settings, plan.ensemble)
@@ -164,7 +167,7 @@ def _sample_groups(scene: Scene, groups: np.ndarray, settings, plan: SamplingPla
     failed = np.flatnonzero(~is_good(draws.stats, plan.budget, gate_pareto=gate))
     for g in failed:
         chosen = groups[g : g + 1]
-        part = _cut(scene, chosen, settings)
+        part = _hold_variance(_cut(scene, chosen, settings), scene, chosen)
         again = _run_emcee(
             scene, chosen, part, plan.fallback, seeds[g : g + 1], settings, plan.ensemble
         )
@@ -179,6 +182,20 @@ def _cut(scene: Scene, groups: np.ndarray, settings: ModelSettings) -> GroupData
     return cut_batch(
         scene.pixels, scene.model, scene.sources, member, start, settings, sampling=True
     )
+
+
+def _hold_variance(data: GroupData, scene: Scene, groups: np.ndarray) -> GroupData:
+    """Return the batch with the fit's variance held where the model does not describe a CCD's data.
+
+    A variance that follows the model reads fluxes off the scatter of the residuals, too. Where
+    that is not photon noise (a wrong PSF under a bright star) it says something false of them.
+    """
+    if not np.any(data.batch.noise_kind == CCD_NOISE):
+        return data
+    freedom = np.maximum(data.n_pixel - joint_sizes(data), 1)
+    reduced = scene.fitted.group[groups, batches.FIT_CHI2] / freedom
+    poor = reduced > 1.0 + POOR * np.sqrt(2.0 / freedom)
+    return data.hold_variance(poor & (data.batch.noise_kind == CCD_NOISE))
 
 
 def _guess_precisions(scene, groups, data: GroupData, settings) -> np.ndarray:

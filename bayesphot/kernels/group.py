@@ -81,8 +81,9 @@ def unpack_group(batch, g):
             n_shape += 1
     pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
     n_pair = _list_pairs(prior, pairs)
-    pixels = np.empty((5, 0 if batch.noise_kind == NORMAL_NOISE else data.size))
-    if batch.noise_kind != NORMAL_NOISE:
+    noise_kind = batch.noise_kind[g]
+    pixels = np.empty((5, 0 if noise_kind == NORMAL_NOISE else data.size))
+    if noise_kind != NORMAL_NOISE:
         for p in range(data.size):
             pixels[DATA, p] = data[p]
             pixels[PIXEL_WEIGHT, p] = weight[p]
@@ -91,7 +92,7 @@ def unpack_group(batch, g):
             pixels[TRUE_DATA, p] = batch.known[1, first + p]
     return Group(
         batch.psf_kind,
-        batch.noise_kind,
+        noise_kind,
         batch.flux_free,
         n,
         n_shared,

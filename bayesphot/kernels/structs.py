@@ -90,8 +90,8 @@ class Batch(NamedTuple):
     """Patches, layout and priors of G groups with S sources and P pixels in all."""
 
     psf_kind: np.int64
-    noise_kind: np.int64
     flux_free: np.int64
+    noise_kind: np.ndarray  # (G)
     source_start: np.ndarray  # (G + 1)
     pixel_start: np.ndarray  # (G + 1)
     free_start: np.ndarray  # (G + 1), into ``free``
@@ -106,7 +106,7 @@ class Batch(NamedTuple):
     shared_prior: np.ndarray  # (G, E, 2 + 6): mean (less the reference), precision, density
     nuisance: np.ndarray  # (J, P): the last J of the E shared columns; the others are the sky's
     noise: np.ndarray  # (4): numbers of the noise kind
-    known: np.ndarray  # (2, P, or 0 for normal noise): reference level or precision, true data
+    known: np.ndarray  # (3, P, or 0): reference level or precision, data, weight as held
 
 
 class Group(NamedTuple):
