@@ -277,6 +277,27 @@ class PhotometryResult:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"files in {folder} do not make one result: {error}") from error
 
+    def diagnose(self, *, file=None) -> None:
+        """Print what went wrong in the run, where, and what to do about it.
+
+        Parameters
+        ----------
+        file : file, optional
+            Where to print; default: the standard output.
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=3, sigma=1.5, noise=1.0, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+        >>> phot(scene.image, error=scene.error, positions=scene.truth).diagnose()
+        3 sources, none with a flag
+        """
+        from bayesphot.diagnosis import describe_run
+
+        print(describe_run(self.table), file=file)
+
     def plot(self, *, ids: int | Iterable[int] | None = None, path=None) -> Figure:
         """Draw data, model and residual in units of the noise, with position error ellipses.
 

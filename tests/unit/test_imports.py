@@ -29,7 +29,7 @@ ROWS = (
     ("accept", "execute"),
     ("plotting",),
     ("result",),
-    ("source_posterior", "arviz_bridge", "storage", "scene"),
+    ("source_posterior", "arviz_bridge", "diagnosis", "storage", "scene"),
     ("scene", "starts"),
     ("detection", "background", "grouping", "fitting", "sampling", "render"),
     ("target",),

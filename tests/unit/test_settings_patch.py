@@ -71,7 +71,15 @@ def test_arrays_of_a_batch_are_what_the_kernels_compile_for() -> None:
     batch = data.batch
     for name in ("data", "weight", "neighbours", "state", "prior", "shared_prior"):
         assert getattr(batch, name).dtype == np.float64, name
-    for name in ("source_start", "pixel_start", "free_start", "rows", "window", "free", "noise_kind"):
+    for name in (
+        "source_start",
+        "pixel_start",
+        "free_start",
+        "rows",
+        "window",
+        "free",
+        "noise_kind",
+    ):
         assert getattr(batch, name).dtype == np.int64, name
     for name, value in batch._asdict().items():
         if isinstance(value, np.ndarray):
