@@ -27,7 +27,7 @@ from bayesphot.execute import Workers
 from bayesphot.grouping import DAOGroup
 from bayesphot.image import Image, prepare_image
 from bayesphot.loop import LoopPlan, LoopResult, run_loop
-from bayesphot.noise import NOISE_MODELS, takes_error
+from bayesphot.noise import NOISE_MODELS, PoissonNoise, takes_error
 from bayesphot.priors import normalise_priors
 from bayesphot.psf import describe_psf
 from bayesphot.result import PhotometryResult
@@ -437,6 +437,8 @@ class BasicPSFPhotometry:
                 "error and noise both say how large the noise is: give one of them, found an "
                 f"error array and {self.noise!r}"
             )
+        if isinstance(self.noise, PoissonNoise):
+            _check_counts(prepared)
         catalog = None
         if positions is not None:
             catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
@@ -697,6 +699,17 @@ def _check_estimator(value: Any) -> None:
             f"bkg_estimator must be None, a level, or a callable data -> level, found {value!r}"
         )
     _require_number("bkg_estimator", getattr(value, "value", value), positive=False)
+
+
+def _check_counts(image: Image) -> None:
+    """Raise ValueError where an image cannot be counts."""
+    wrong = np.argwhere(image.good & (image.data < 0.0))
+    if wrong.size:
+        y, x = wrong[0]
+        raise ValueError(
+            "image must hold counts, nothing subtracted, where noise is PoissonNoise; "
+            f"found {image.data[y, x]} at (y, x) = ({y}, {x})"
+        )
 
 
 #: Prior columns of the positions: of single sources, normal; NaN where there is none.

@@ -329,3 +329,33 @@ def test_reading_what_is_not_there_names_it(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises((ValueError, FileNotFoundError), match="empty"):
         bp.PhotometryResult.read(tmp_path / "empty")
+
+
+def test_negative_counts_are_refused():
+    image = np.full((21, 21), 4.0)
+    image[3, 5] = -1.0
+    phot = configure(noise=bp.PoissonNoise(), sampler=False)
+    positions = {"x_0": [10.0], "y_0": [10.0]}
+    with pytest.raises(ValueError, match=r"must hold counts.* found -1\.0 at \(y, x\) = \(3, 5\)"):
+        phot(image, positions=Table(positions))
+    mask = np.zeros(image.shape, dtype=bool)
+    mask[3, 5] = True
+    assert len(phot(image, mask=mask, positions=Table(positions))) == 1
+
+
+@pytest.mark.parametrize("noise", [bp.CCDNoise(1.0, 1.0), bp.PoissonNoise()])
+def test_noise_that_knows_its_variance_takes_no_error(noise):
+    image = np.full((21, 21), 4.0)
+    phot = configure(noise=noise, sampler=False)
+    with pytest.raises(ValueError, match="error and noise both say"):
+        phot(image, error=2.0, positions=Table({"x_0": [10.0], "y_0": [10.0]}))
+
+
+@pytest.mark.parametrize("noise", [bp.StudentTNoise(4.0), bp.ContaminatedGaussian(0.01, 20.0)])
+def test_outliers_need_no_error_and_say_where_their_scale_is_from(noise):
+    rng = np.random.default_rng(8)
+    image = 50.0 + rng.normal(0.0, 2.0, (41, 41))
+    phot = configure(noise=noise, sampler=False, bkg_estimator=bp.MMMBackground())
+    result = phot(image, positions=Table({"x_0": [20.0], "y_0": [20.0]}))
+    assert repr(noise) in result.meta["noise"]
+    assert "estimated" in result.meta["noise"]

@@ -1,0 +1,83 @@
+"""The compiled sampler and emcee agree for every noise model and prior, on one blended pair.
+
+Chains and ensembles are independent replicates: means and variances of all parameters are
+compared by Welch's t over them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bands import per_test, welch_p_values
+from calibration import FLUX_PRIORS, SCATTERS, SIGMA
+from many_groups import list_starts, render_stars
+
+import bayesphot as bp
+
+SIDE = 31
+PARAMETERS = ("x", "y", "flux", "sigma")
+ENGINES = (
+    bp.Sampler(draws=1500, chains=16),
+    bp.EmceeSampler(draws=600, chains=12, steps=300, max_steps=300),
+)
+#: Noise, flux prior, prior of the offset in x.
+CASES = [
+    ("ccd", "normal", None),
+    ("poisson", "half-normal", bp.Normal(0.1, 0.3)),
+    ("student", "log-normal", None),
+    ("contaminated", "power law", bp.Uniform(-0.8, 0.9)),
+    ("normal", "power law", bp.TruncatedNormal(0.0, 0.4, -0.3, 1.0)),
+]
+
+
+def make_pair(scatter: str):
+    """Return the image of a pair, its error and starts; the law it was drawn from."""
+    law = SCATTERS[scatter]
+    rng = np.random.default_rng(900 + list(SCATTERS).index(scatter))
+    xy = np.array([[13.6, 15.2], [17.0, 15.9]])
+    unit = 2.0 * np.sqrt(np.pi) * SIGMA * law.noise
+    mean = render_stars((SIDE, SIDE), *xy.T, unit * np.array([25.0, 15.0]), SIGMA) + law.sky
+    image = law.draw(rng, mean) if law.draw else rng.normal(mean, law.noise)
+    start = xy + rng.uniform(-0.3, 0.3, xy.shape)
+    return image, (law.noise if law.gives_error else None), start, law, unit
+
+
+def stack_parameters(result) -> np.ndarray:
+    """Return the draws of all parameters as (chain, draw, parameter)."""
+    columns = [result.posterior[name].values[..., k] for name in PARAMETERS for k in range(2)]
+    columns.append(result.posterior["background"].values[..., 0])
+    return np.stack(columns, axis=-1)
+
+
+@pytest.mark.parametrize(("scatter", "flux_prior", "offset"), CASES)
+def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset) -> None:
+    image, error, start, law, unit = make_pair(scatter)
+    psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
+    psf.sigma.fixed = False
+    priors = {"flux": FLUX_PRIORS[flux_prior][0](unit, 20.0, 8.0)}
+    priors["background"] = bp.Normal(law.sky, law.sky_sd)
+    priors["sigma"] = bp.TruncatedNormal(SIGMA, 0.2, 1.0, 2.0)
+    if offset is not None:
+        priors["x"] = offset
+    draws = []
+    for engine in ENGINES:
+        phot = bp.BasicPSFPhotometry(
+            psf_model=psf,
+            fitshape=11,
+            group_maker=bp.DAOGroup(8.0),
+            bkg_estimator=law.sky,
+            priors=priors,
+            noise=law.model,
+            sampler=engine,
+            seed=31,
+        )
+        draws.append(stack_parameters(phot(image, error, positions=list_starts(start[None]))))
+    center = draws[0].mean(axis=(0, 1))
+    scale = draws[0].std(axis=(0, 1))
+    first, second = (
+        np.concatenate([z.mean(axis=1), (z**2).mean(axis=1)], axis=1)
+        for z in ((d - center) / scale for d in draws)
+    )
+    p_values = welch_p_values(first, second)
+    # A shape shared by the group is one parameter, there twice.
+    assert p_values.min() > per_test(p_values.size)
