@@ -17,37 +17,107 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .background import (
-        MADStdBackgroundRMS,
-        MeanBackground,
-        MedianBackground,
-        MMMBackground,
-        StdBackgroundRMS,
+        MADStdBackgroundRMS as MADStdBackgroundRMS,
+    )
+    from .background import (
+        MeanBackground as MeanBackground,
+    )
+    from .background import (
+        MedianBackground as MedianBackground,
+    )
+    from .background import (
+        MMMBackground as MMMBackground,
+    )
+    from .background import (
+        StdBackgroundRMS as StdBackgroundRMS,
     )
     from .config import (
-        BasicPSFPhotometry,
-        DAOPhotPSFPhotometry,
-        EmceeSampler,
-        IterativelySubtractedPSFPhotometry,
-        Sampler,
+        BasicPSFPhotometry as BasicPSFPhotometry,
     )
-    from .datasets import make_gaussian_sources, make_noise_image, simulate_scene
-    from .detection import DAOStarFinder, IRAFStarFinder
-    from .flags import Flag, decode_flags
-    from .grouping import DAOGroup, DBSCANGroup
-    from .noise import CCDNoise, ContaminatedGaussian, PoissonNoise, StudentTNoise
+    from .config import (
+        DAOPhotPSFPhotometry as DAOPhotPSFPhotometry,
+    )
+    from .config import (
+        EmceeSampler as EmceeSampler,
+    )
+    from .config import (
+        IterativelySubtractedPSFPhotometry as IterativelySubtractedPSFPhotometry,
+    )
+    from .config import (
+        Sampler as Sampler,
+    )
+    from .datasets import (
+        make_gaussian_sources as make_gaussian_sources,
+    )
+    from .datasets import (
+        make_noise_image as make_noise_image,
+    )
+    from .datasets import (
+        simulate_scene as simulate_scene,
+    )
+    from .detection import (
+        DAOStarFinder as DAOStarFinder,
+    )
+    from .detection import (
+        IRAFStarFinder as IRAFStarFinder,
+    )
+    from .flags import (
+        Flag as Flag,
+    )
+    from .flags import (
+        decode_flags as decode_flags,
+    )
+    from .grouping import (
+        DAOGroup as DAOGroup,
+    )
+    from .grouping import (
+        DBSCANGroup as DBSCANGroup,
+    )
+    from .noise import (
+        CCDNoise as CCDNoise,
+    )
+    from .noise import (
+        ContaminatedGaussian as ContaminatedGaussian,
+    )
+    from .noise import (
+        PoissonNoise as PoissonNoise,
+    )
+    from .noise import (
+        StudentTNoise as StudentTNoise,
+    )
     from .priors import (
-        Disc,
-        HalfNormal,
-        LogNormal,
-        LogUniform,
-        Normal,
-        PowerLaw,
-        TruncatedNormal,
-        Uniform,
+        Disc as Disc,
     )
-    from .psf import IntegratedGaussianPRF
-    from .result import PhotometryResult
-    from .warm import warmup
+    from .priors import (
+        HalfNormal as HalfNormal,
+    )
+    from .priors import (
+        LogNormal as LogNormal,
+    )
+    from .priors import (
+        LogUniform as LogUniform,
+    )
+    from .priors import (
+        Normal as Normal,
+    )
+    from .priors import (
+        PowerLaw as PowerLaw,
+    )
+    from .priors import (
+        TruncatedNormal as TruncatedNormal,
+    )
+    from .priors import (
+        Uniform as Uniform,
+    )
+    from .psf import (
+        IntegratedGaussianPRF as IntegratedGaussianPRF,
+    )
+    from .result import (
+        PhotometryResult as PhotometryResult,
+    )
+    from .warm import (
+        warmup as warmup,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -87,43 +157,7 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "BasicPSFPhotometry",
-    "IterativelySubtractedPSFPhotometry",
-    "DAOPhotPSFPhotometry",
-    "Sampler",
-    "EmceeSampler",
-    "IntegratedGaussianPRF",
-    "DAOStarFinder",
-    "IRAFStarFinder",
-    "DAOGroup",
-    "DBSCANGroup",
-    "MMMBackground",
-    "MedianBackground",
-    "MeanBackground",
-    "MADStdBackgroundRMS",
-    "StdBackgroundRMS",
-    "CCDNoise",
-    "PoissonNoise",
-    "StudentTNoise",
-    "ContaminatedGaussian",
-    "Uniform",
-    "Normal",
-    "LogNormal",
-    "LogUniform",
-    "PowerLaw",
-    "HalfNormal",
-    "TruncatedNormal",
-    "Disc",
-    "make_gaussian_sources",
-    "make_noise_image",
-    "simulate_scene",
-    "PhotometryResult",
-    "Flag",
-    "decode_flags",
-    "warmup",
-    "__version__",
-]
+__all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -153,8 +153,9 @@ def _add_run(commands: Any) -> None:
     noise.add_argument(
         "--noise",
         metavar="NAME",
-        help="poisson (the image is in counts), student:DOF or contaminated:FRACTION,WIDTH "
-        "(outliers; the scale is --error); default: normal",
+        help="normal, ccd (with --gain), poisson (the image is in counts), student:DOF or "
+        "contaminated:FRACTION,WIDTH (outliers; the scale is --error); default: ccd where --gain "
+        "is given, else normal",
     )
 
     search = run.add_argument_group("search and groups")

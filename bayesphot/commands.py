@@ -23,6 +23,14 @@ __all__ = ["UsageError", "run_demo", "run_image", "warm_up", "write_simulation"]
 FWHM_PER_SIGMA = 2.354820045
 GAIN_KEYWORDS = ("GAIN", "EGAIN")
 READ_NOISE_KEYWORDS = ("RDNOISE", "READNOIS")
+#: Names of --noise: the class that takes the numbers, and how those read.
+NOISES = {
+    "normal": (None, ""),
+    "ccd": (None, ""),
+    "poisson": ("PoissonNoise", ""),
+    "student": ("StudentTNoise", "DOF"),
+    "contaminated": ("ContaminatedGaussian", "FRACTION,WIDTH"),
+}
 #: A wider kernel than DAOFIND's: its shape measurements lose fewer faint stars (4 % at S/N 14-30).
 SIGMA_RADIUS = 2.5
 
@@ -109,15 +117,42 @@ def _check_images(image: Any, error: Any, mask: Any) -> None:
 
 
 def _choose_noise(arguments: Namespace, header: Any) -> Any:
-    """Return the noise that is named, the CCD's if a gain is given, else None."""
-    if arguments.noise is not None:
-        return _name_noise(arguments)
-    if arguments.gain is None:
-        if arguments.read_noise is not None:
+    """Return the noise that is named, or the CCD's if a gain is given, else None."""
+    name, _, numbers = (arguments.noise or "").partition(":")
+    if not name:
+        name = "normal" if arguments.gain is None else "ccd"
+    if name not in NOISES:
+        raise UsageError(f"--noise must be one of {', '.join(NOISES)}, found {arguments.noise!r}")
+    if name != "ccd" and (arguments.gain is not None or arguments.read_noise is not None):
+        if arguments.noise is None:
             raise UsageError("--read-noise is in electrons and needs --gain")
+        option = "--read-noise" if arguments.gain is None else "--gain"
+        raise UsageError(f"{option} is a CCD's and --noise says {name}: give one of them")
+    if name in ("ccd", "poisson") and arguments.error is not None:
+        option = "--gain" if arguments.noise is None else f"--noise {name}"
+        raise UsageError(f"{option} and --error both say what the noise is: give one of them")
+    if name == "normal" and not numbers:
         return None
-    if arguments.error is not None:
-        raise UsageError("--gain and --error both say what the noise is: give one of them")
+    if name == "ccd" and not numbers:
+        return _read_ccd(arguments, header)
+    model, form = NOISES[name]
+    try:
+        values = [float(part) for part in numbers.split(",")] if numbers else []
+    except ValueError:
+        values = []
+    wanted = form.count(",") + 1 if form else 0
+    if model is None or len(values) != wanted:
+        raise UsageError(
+            f"--noise must read {name}{':' + form if form else ''}, found {arguments.noise!r}"
+        )
+    with _refuse_bad_use(ValueError):
+        return getattr(bp, model)(*values)
+
+
+def _read_ccd(arguments: Namespace, header: Any) -> Any:
+    """Return the noise of a CCD, its numbers given or from the header."""
+    if arguments.gain is None:
+        raise UsageError("--noise ccd needs --gain")
     gain, _ = _read_setting("--gain", arguments.gain, header, GAIN_KEYWORDS)
     if arguments.read_noise is None and arguments.gain != "header":
         read_noise, keyword = 0.0, None
@@ -128,29 +163,6 @@ def _choose_noise(arguments: Namespace, header: Any) -> Any:
         read_noise *= gain
     with _refuse_bad_use(ValueError):
         return bp.CCDNoise(gain=gain, read_noise=read_noise)
-
-
-def _name_noise(arguments: Namespace) -> Any:
-    """Return the noise model of --noise NAME[:NUMBERS]."""
-    name, _, text = arguments.noise.partition(":")
-    models = {"poisson": bp.PoissonNoise, "student": bp.StudentTNoise}
-    models["contaminated"] = bp.ContaminatedGaussian
-    wanted = {"poisson": 0, "student": 1, "contaminated": 2}
-    if name not in models:
-        raise UsageError(f"--noise must be one of {', '.join(models)}, found {arguments.noise!r}")
-    if arguments.gain is not None or (name == "poisson" and arguments.error is not None):
-        other = "--gain" if arguments.gain is not None else "--error"
-        raise UsageError(f"--noise {name} and {other} both say what the noise is: give one of them")
-    try:
-        numbers = [float(part) for part in text.split(",")] if text else []
-    except ValueError:
-        numbers = []
-    if len(numbers) != wanted[name]:
-        form = {"poisson": "poisson", "student": "student:DOF"}
-        form["contaminated"] = "contaminated:FRACTION,WIDTH"
-        raise UsageError(f"--noise must read {form[name]}, found {arguments.noise!r}")
-    with _refuse_bad_use(ValueError):
-        return models[name](*numbers)
 
 
 def _read_setting(

@@ -37,9 +37,8 @@ class Pixels:
     noise : PixelNoise
         What the sampling knows of the noise beyond the weights.
     nuisance : (J, ny, nx) array or None
-        Images of unknown amplitude, one each in every group: linear parameters nobody asked for.
-    nuisance_sd : (J,) array or None
-        Standard deviations of the amplitudes about 0.
+        Images of unknown amplitude, one each in every group: linear parameters nobody asked for,
+        with the priors of the run's ``nuisance_sd``.
     """
 
     data: np.ndarray
@@ -48,12 +47,6 @@ class Pixels:
     sky_error: float
     noise: PixelNoise = field(default_factory=PixelNoise)
     nuisance: np.ndarray | None = None
-    nuisance_sd: np.ndarray | None = None
-
-    @property
-    def n_nuisance(self) -> int:
-        """Number of nuisance images."""
-        return 0 if self.nuisance is None else self.nuisance.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +287,7 @@ def _free_codes(source_start, settings: ModelSettings, sampling: bool):
 
 def _needs_places(pixels: Pixels) -> bool:
     """Return whether more than data, weight and model is cut out of the image."""
-    return pixels.noise.kind != NORMAL_NOISE or pixels.n_nuisance > 0
+    return pixels.noise.kind != NORMAL_NOISE or pixels.nuisance is not None
 
 
 def _flat_places(rows: np.ndarray, pixel_start: np.ndarray, shape) -> np.ndarray:
@@ -320,7 +313,7 @@ def _cut_nuisances(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:
     """Return (J, P) the nuisance images on the pixels of all patches."""
     if pixels.nuisance is None or flat is None:
         return np.empty((0, 0))
-    return np.ascontiguousarray(pixels.nuisance.reshape(pixels.n_nuisance, -1)[:, flat])
+    return np.ascontiguousarray(pixels.nuisance.reshape(pixels.nuisance.shape[0], -1)[:, flat])
 
 
 def make_shared_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings) -> np.ndarray:
@@ -328,10 +321,8 @@ def make_shared_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings
 
     Those of the sky's columns come first, then those of the nuisances.
     """
-    n_sky = settings.n_sky
-    prior = np.zeros((rows.shape[0], n_sky + pixels.n_nuisance, 2 + N_DENSITY))
-    if pixels.nuisance_sd is not None:
-        prior[:, n_sky:, 1] = 1.0 / np.asarray(pixels.nuisance_sd) ** 2
+    prior = np.zeros((rows.shape[0], settings.n_shared, 2 + N_DENSITY))
+    prior[:, settings.n_sky :, 1] = 1.0 / np.array(settings.nuisance_sd) ** 2
     given = settings.priors.background
     if settings.background == "none":
         return prior

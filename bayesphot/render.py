@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.patches import render_into
-from bayesphot.kernels.structs import GAUSSIAN
 
 __all__ = ["render_sources"]
 
 
-def render_sources(
-    shape: tuple[int, int], state: np.ndarray, psf_kind: int = GAUSSIAN
-) -> np.ndarray:
+def render_sources(shape: tuple[int, int], state: np.ndarray, psf_kind: int) -> np.ndarray:
     """Return the image of sources.
 
     Parameters

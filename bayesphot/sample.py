@@ -10,7 +10,6 @@ from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.fitting import joint_sizes
 from bayesphot.kernels import batches
 from bayesphot.kernels.structs import CCD_NOISE, FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
-from bayesphot.noise import expand_noise
 from bayesphot.patch import GroupData, SourceState, cut_batch
 from bayesphot.sampling import (
     BatchDraws,
@@ -128,7 +127,7 @@ def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
     if pixels.noise.kind == NORMAL_NOISE or scene.fit is None:
         return scene
     mean = scene.model + render_sky_offset(scene, settings)
-    data, weight = expand_noise(pixels.noise, pixels.data, mean)
+    data, weight = pixels.noise.expand(pixels.data, mean)
     good = pixels.weight > 0.0
     pixels = replace(
         pixels,
@@ -145,7 +144,12 @@ def _sample_part(
     """Sample one batch of groups; return its draws, as many as are kept, and engines."""
     draws, engine = _sample_groups(scene, groups, settings, plan, seed)
     if kept is not None:
-        draws = draws.trim(plan.budget, kept, keep_shared=settings.n_sky == 3)
+        draws = draws.trim(
+            plan.budget,
+            kept,
+            keep_shared=settings.n_sky == 3,
+            limit_fluxes=settings.free_flux,
+        )
     return draws, engine
 
 

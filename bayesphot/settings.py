@@ -37,8 +37,8 @@ class ModelSettings:
         Priors other than the defaults.
     fitter : callable or None
         An astropy fitter in place of the compiled least squares.
-    n_nuisance : int
-        Nuisance images with an unknown amplitude in each group.
+    nuisance_sd : tuple of float
+        Nuisance images with an unknown amplitude in each group: sds of the amplitudes about 0.
     """
 
     psf_kind: int
@@ -54,12 +54,12 @@ class ModelSettings:
     priors: PriorSet = PriorSet()
     fitter: Any = None
 
-    n_nuisance: int = 0
+    nuisance_sd: tuple[float, ...] = ()
 
     @property
     def n_shared(self) -> int:
         """Linear parameters that the sources of a group share: the sky's and the nuisances'."""
-        return self.n_sky + self.n_nuisance
+        return self.n_sky + len(self.nuisance_sd)
 
     @property
     def n_sky(self) -> int:
@@ -81,5 +81,5 @@ class ModelSettings:
             self.free_flux,
             shape,
             self.n_sky,
-            self.n_nuisance,
+            len(self.nuisance_sd),
         )

@@ -114,13 +114,11 @@ def set_priors(
     """
     given: PriorSet = settings.priors
     prior = sources.prior.copy()
+    _set_offset(prior, PRECISION_X, X_DENSITY, given.x)
+    _set_offset(prior, PRECISION_Y, Y_DENSITY, given.y)
+    _set_own_offsets(prior, columns, settings)
     radius, overlap = _find_radii(prior[:, :2], grouped, settings)
     prior[:, RADIUS] = radius
-    for column, density, offset in (
-        (PRECISION_X, X_DENSITY, given.x),
-        (PRECISION_Y, Y_DENSITY, given.y),
-    ):
-        _set_offset(prior, column, density, offset)
     prior[:, FLUX_FLOOR] = -np.inf
     if given.flux is not None:
         prior[:, FLUX_MEAN], prior[:, FLUX_PRECISION] = given.flux.normal()
@@ -130,19 +128,25 @@ def set_priors(
         floored = overlap & (settings.free_x or settings.free_y)
         floor = FLOOR * _known_flux_error(prior[:, :2], start[:, 3], pixels)
         prior[:, FLUX_FLOOR] = np.where(floored, floor, -np.inf)
+    _set_own_fluxes(prior, columns)
+    _set_shape(prior, start, given)
+    _set_own_shapes(prior, columns, settings.shape_names[0])
+    return SourceState(sources.value, prior)
+
+
+def _set_shape(prior: np.ndarray, start: np.ndarray, given: PriorSet) -> None:
+    """Set the prior of the shapes: given, or log-normal about their starts."""
+    prior[:, SHAPE_MEAN] = start[:, 3]
     if isinstance(given.shape, LogNormal):
         # A normal of the logarithm, in which the chains walk.
         prior[:, SHAPE_MEAN] = np.log(given.shape.median)
         prior[:, SHAPE_PRECISION] = 1.0 / given.shape.width**2
     elif given.shape is not None:
-        prior[:, SHAPE_MEAN] = start[:, 3]
         prior[:, SHAPE_PRECISION] = 0.0
         prior[:, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = given.shape.whole()
     else:
-        prior[:, SHAPE_MEAN] = start[:, 3]
         has_function = any(name == "shape" for name, _ in given.functions)
         prior[:, SHAPE_PRECISION] = 0.0 if has_function else 1.0 / SHAPE_WIDTH**2
-    return SourceState(sources.value, _apply_columns(prior, columns))
 
 
 def _set_offset(prior: np.ndarray, precision: int, density: int, given) -> None:
@@ -159,37 +163,57 @@ def _set_offset(prior: np.ndarray, precision: int, density: int, given) -> None:
         prior[:, density : density + N_DENSITY] = given.whole()
 
 
-def _apply_columns(prior: np.ndarray, columns) -> np.ndarray:
-    """Return the priors with those that the user gave for single sources: normal ones.
+def _select_column(columns: Mapping[str, np.ndarray], name: str):
+    """Return (rows, means, sds) of the sources with a prior of their own, None without columns.
 
-    A column is NaN where a source has none. Means of positions are pixels of the image; the
-    prior's centre, and with it the disc, moves there.
+    A mean that is not given is NaN.
     """
-    for name, place, density in (("x", CENTER_X, X_DENSITY), ("y", CENTER_Y, Y_DENSITY)):
-        mean, sd = (columns.get(f"{name}_prior_{what}") for what in ("mean", "sd"))
-        if sd is None:
+    sd = columns.get(f"{name}_prior_sd")
+    if sd is None:
+        return None
+    rows = np.flatnonzero(np.isfinite(sd))
+    mean = columns.get(f"{name}_prior_mean", np.full(sd.shape, np.nan))
+    return rows, mean[rows], sd[rows]
+
+
+def _set_own_offsets(
+    prior: np.ndarray, columns: Mapping[str, np.ndarray], settings: ModelSettings
+) -> None:
+    """Set normal priors of single sources' coordinates; discs and boxes move to their means."""
+    for name, free, center, precision, density in (
+        ("x", settings.free_x, CENTER_X, PRECISION_X, X_DENSITY),
+        ("y", settings.free_y, CENTER_Y, PRECISION_Y, Y_DENSITY),
+    ):
+        chosen = _select_column(columns, name)
+        if chosen is None or not free:
             continue
-        known = np.isfinite(sd)
-        if mean is not None:
-            prior[:, place] = np.where(known & np.isfinite(mean), mean, prior[:, place])
-        column = PRECISION_X if name == "x" else PRECISION_Y
-        prior[known, column] = 1.0 / sd[known] ** 2
-        prior[known, density : density + N_DENSITY] = 0.0
-    mean, sd = (columns.get(f"flux_prior_{what}") for what in ("mean", "sd"))
-    if mean is not None and sd is not None:
-        known = np.isfinite(mean) & np.isfinite(sd)
-        prior[known, FLUX_MEAN] = mean[known]
-        prior[known, FLUX_PRECISION] = 1.0 / sd[known] ** 2
-        prior[known, FLUX_FLOOR] = -np.inf
-        prior[known, FLUX_DENSITY : FLUX_DENSITY + N_DENSITY] = 0.0
-    mean, sd = (columns.get(f"sigma_prior_{what}") for what in ("mean", "sd"))
-    if mean is not None and sd is not None:
-        known = np.isfinite(mean) & np.isfinite(sd)
-        prior[known, SHAPE_MEAN] = np.log(mean[known])
-        # A normal of small width, in the logarithm.
-        prior[known, SHAPE_PRECISION] = (mean[known] / sd[known]) ** 2
-        prior[known, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = 0.0
-    return prior
+        rows, mean, sd = chosen
+        prior[rows, center] = np.where(np.isnan(mean), prior[rows, center], mean)
+        prior[rows, precision] = 1.0 / sd**2
+        prior[rows, density : density + N_DENSITY] = 0.0
+
+
+def _set_own_fluxes(prior: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    """Set normal priors of single sources' fluxes, which then need no floor."""
+    chosen = _select_column(columns, "flux")
+    if chosen is None:
+        return
+    rows, mean, sd = chosen
+    prior[rows, FLUX_MEAN] = mean
+    prior[rows, FLUX_PRECISION] = 1.0 / sd**2
+    prior[rows, FLUX_FLOOR] = -np.inf
+    prior[rows, FLUX_DENSITY : FLUX_DENSITY + N_DENSITY] = 0.0
+
+
+def _set_own_shapes(prior: np.ndarray, columns: Mapping[str, np.ndarray], name: str) -> None:
+    """Set log-normal priors of single sources' shapes: about the mean, of width sd over mean."""
+    chosen = _select_column(columns, name)
+    if chosen is None:
+        return
+    rows, mean, sd = chosen
+    prior[rows, SHAPE_MEAN] = np.log(mean)
+    prior[rows, SHAPE_PRECISION] = (mean / sd) ** 2
+    prior[rows, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = 0.0
 
 
 def _find_radii(center: np.ndarray, grouped, settings: ModelSettings):

@@ -103,8 +103,10 @@ def time_fit_stage(scene, start) -> Callable:
     from bayesphot.execute import Workers
     from bayesphot.fitting import fit_groups
     from bayesphot.image import prepare_image
-    from bayesphot.loop import LoopPlan, _measurable_rows, _Observer, _open_scene
+    from bayesphot.observer import Observer
     from bayesphot.patch import cut_batch
+    from bayesphot.plan import LoopPlan
+    from bayesphot.populate import measurable_rows, open_scene
 
     phot = configure(sampler=False)
     image = prepare_image(scene.image, scene.error)
@@ -112,9 +114,9 @@ def time_fit_stage(scene, start) -> Callable:
     plan = LoopPlan(
         settings, None, phot.group_maker, phot.bkg_estimator, None, 1, None, None, Workers()
     )
-    pixels = _Observer(image, plan).observe(np.zeros(SHAPE))
+    pixels = Observer(image, plan).observe(np.zeros(SHAPE))
     catalog = read_positions(start, shape=SHAPE)
-    opened = _open_scene(catalog.select(_measurable_rows(catalog)), pixels, plan)
+    opened = open_scene(catalog.select(measurable_rows(catalog)), pixels, plan)
 
     def call():
         data = cut_batch(

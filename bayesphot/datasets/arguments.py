@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
@@ -75,15 +75,3 @@ def check_count(name: str, value) -> None:
         raise TypeError(f"{name} must be an integer, found {value!r}")
     if value < 0:
         raise ValueError(f"{name} must not be negative, found {value!r}")
-
-
-def check_number(name: str, value, *, least: float = -np.inf, above: float = -np.inf) -> None:
-    """Refuse what is not a finite number within its range."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, found {value!r}")
-    if not np.isfinite(float(value)):
-        raise ValueError(f"{name} must be finite, found {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least:g}, found {value!r}")
-    if above > -np.inf and value <= above:
-        raise ValueError(f"{name} must be greater than {above:g}, found {value!r}")

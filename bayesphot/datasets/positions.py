@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arguments import check_count, check_number, read_shape
+from bayesphot.checks import check_number
+
+from .arguments import check_count, read_shape
 
 #: Candidates tried per wanted position before a field counts as full. Random placing jams when
 #: discs of diameter min_separation cover 0.547 of the area; at 0.52 this takes 0.2 s for 2000.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesphot.checks import check_number
+
 from .arguments import (
-    check_number,
     column_names,
     read_column,
     read_pixel_values,

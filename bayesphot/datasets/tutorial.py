@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayesphot.checks import check_number
+
 from .arguments import (
-    check_number,
     column_names,
     read_column,
     read_random_state,

@@ -206,18 +206,12 @@ def sample_batch(
     scores,
     guess_start,
     guess,
-    source_draws,
-    shape_draws,
-    shared_draws,
-    source_summary,
-    shared_summary,
-    group_stats,
+    kept,
 ):
     """Sample all groups of a batch by independence Metropolis-Hastings, longer where short.
 
     ``guess`` (flat) holds approximate precisions of each group's nonlinear parameters.
-    Fills ``source_draws`` (3, S, n), ``shape_draws`` (S or 0, n), ``shared_draws`` (E, G, n),
-    ``source_summary`` (S, 4, 7), ``shared_summary`` (E, G, 7) and ``group_stats`` (G, 7).
+    Fills ``kept``; a group that could not start has an acceptance of -1 and no draws.
     """
     total = n_chain * n_draw
     scratch = allocate_scratch(total * max_thin)
@@ -238,7 +232,7 @@ def sample_batch(
         out = np.empty((size, total))
         summary = np.empty((size, N_SUMMARY))
         stream = np.empty(4, np.uint64)
-        stats = group_stats[g]
+        stats = kept.stats[g]
         stats[ACCEPTANCE] = -1.0
         first = guess_start[g]
         count = 0
@@ -311,18 +305,7 @@ def sample_batch(
             n_center = _adapt(out, widen, hessian, factor, centers[1], factors[1])
             thin = min(4 * thin, max_thin)
         if stats[ACCEPTANCE] >= 0.0:
-            _store(
-                batch,
-                g,
-                group,
-                out,
-                summary,
-                source_draws,
-                shape_draws,
-                shared_draws,
-                source_summary,
-                shared_summary,
-            )
+            _store(batch, g, group, out, summary, kept)
 
 
 @borrowing
@@ -403,18 +386,7 @@ def _adapt(out, widen, covariance, lower, center, factor):
 
 
 @borrowing
-def _store(
-    batch,
-    g,
-    group,
-    out,
-    summary,
-    source_draws,
-    shape_draws,
-    shared_draws,
-    source_summary,
-    shared_summary,
-):
+def _store(batch, g, group, out, summary, kept):
     """Copy a group's draws and summaries to their sources' places, in image coordinates."""
     a = batch.source_start[g]
     n = group.n_source
@@ -429,26 +401,26 @@ def _store(
                 out[i],
                 summary[i],
                 np.float64(batch.rows[g, 3 - c]),
-                source_draws[c, k],
-                source_summary[k, c],
+                kept.source[c, k],
+                kept.source_summary[k, c],
             )
         elif t < 3 * n:
             k = a + t - 2 * n
-            _copy_shape(out[i], summary[i], shape_draws[k], source_summary[k, 3])
+            _copy_shape(out[i], summary[i], kept.shape[k], kept.source_summary[k, 3])
         else:
             for k in range(a, a + n):
-                _copy_shape(out[i], summary[i], shape_draws[k], source_summary[k, 3])
+                _copy_shape(out[i], summary[i], kept.shape[k], kept.source_summary[k, 3])
     for k in range(n_flux):
         _copy_row(
             out[n_free + k],
             summary[n_free + k],
             0.0,
-            source_draws[2, a + k],
-            source_summary[a + k, 2],
+            kept.source[2, a + k],
+            kept.source_summary[a + k, 2],
         )
     for e in range(group.n_shared):
         i = n_free + n_flux + e
-        _copy_row(out[i], summary[i], 0.0, shared_draws[e, g], shared_summary[e, g])
+        _copy_row(out[i], summary[i], 0.0, kept.shared[e, g], kept.shared_summary[e, g])
 
 
 @borrowing

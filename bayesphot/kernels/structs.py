@@ -109,6 +109,17 @@ class Batch(NamedTuple):
     known: np.ndarray  # (3, P, or 0): reference level or precision, data, weight as held
 
 
+class Kept(NamedTuple):
+    """Where the draws of a batch go; n draws of all chains, 7 numbers a summary."""
+
+    source: np.ndarray  # (3, S, n) x, y, flux
+    shape: np.ndarray  # (S or 0, n)
+    shared: np.ndarray  # (E, G, n)
+    source_summary: np.ndarray  # (S, 4, 7)
+    shared_summary: np.ndarray  # (E, G, 7)
+    stats: np.ndarray  # (G, 7)
+
+
 class Group(NamedTuple):
     """One group inside a kernel; positions in patch pixels."""
 

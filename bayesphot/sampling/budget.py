@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesphot.kernels.batches import N_SAMPLING
 from bayesphot.kernels.diagnostics import N_SUMMARY
+from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import GroupData
 
 __all__ = ["BatchDraws", "Budget", "allocate_draws", "blank_group", "normal_scores", "pareto_limit"]
@@ -81,11 +82,13 @@ class BatchDraws:
     log_z: np.ndarray
     flux_limit: np.ndarray | None = None
 
-    def trim(self, budget: Budget, kept: int, *, keep_shared: bool) -> BatchDraws:
+    def trim(
+        self, budget: Budget, kept: int, *, keep_shared: bool, limit_fluxes: bool
+    ) -> BatchDraws:
         """Return the batch with so many draws of each chain, evenly spread; summaries stay.
 
         ``keep_shared`` keeps all draws of the shared columns: the level of a plane under each
-        source is summarised later.
+        source is summarised later. ``limit_fluxes``: there are fluxes drawn to take limits of.
         """
         pick = pick_draws(budget, kept)
         return replace(
@@ -93,7 +96,7 @@ class BatchDraws:
             source=self.source[..., pick],
             shape=self.shape[..., pick],
             shared=self.shared if keep_shared else self.shared[..., pick],
-            flux_limit=np.quantile(self.source[2], LIMIT, axis=-1),
+            flux_limit=np.quantile(self.source[FLUX], LIMIT, axis=-1) if limit_fluxes else None,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels import batches
+from bayesphot.kernels.structs import Kept
 from bayesphot.patch import GroupData
 from bayesphot.sampling.budget import (
     BatchDraws,
@@ -58,12 +59,14 @@ def sample_independence(
         normal_scores(budget.total),
         data.batch.free_start[:-1].copy(),
         guess,
-        draws.source,
-        draws.shape,
-        draws.shared,
-        draws.source_summary,
-        draws.shared_summary,
-        draws.stats,
+        Kept(
+            draws.source,
+            draws.shape,
+            draws.shared,
+            draws.source_summary,
+            draws.shared_summary,
+            draws.stats,
+        ),
     )
     for g in np.flatnonzero(~(draws.stats[:, batches.ACCEPTANCE] >= 0.0)):
         blank_group(draws, data, int(g))

@@ -431,6 +431,8 @@ def test_prior_columns_are_priors_of_single_sources(trio):
         ({"x_prior_sd": 0.0}, r"x_prior_sd must be positive, .* found 0\.0 in row 0"),
         ({"sigma_prior_mean": -1.0, "sigma_prior_sd": 1.0}, "sigma_prior_mean must be positive"),
         ({"z_prior_mean": 1.0}, "z_prior_mean"),
+        ({"sigma_prior_mean": 2.0, "sigma_prior_sd": 0.1}, "needs a free sigma for each of them"),
+        ({"flux_prior_mean": [9.0, np.nan, 9.0], "flux_prior_sd": 1.0}, "NaN together.* in row 1"),
     ],
 )
 def test_wrong_prior_columns_are_refused(trio, columns, message):

@@ -187,18 +187,6 @@ def move_to_patch(data: GroupData, g: int, theta, free) -> np.ndarray:
     return np.array([v - origin[name] for v, (name, _) in zip(theta, free, strict=True)])
 
 
-@dataclass(frozen=True, eq=False)
-class Chains:
-    """What the sampler fills; draws of x, y, flux are (3, S, chain * draw)."""
-
-    source: np.ndarray
-    shape: np.ndarray
-    shared: np.ndarray
-    source_summary: np.ndarray
-    shared_summary: np.ndarray
-    stats: np.ndarray
-
-
 def normal_scores(total: int) -> np.ndarray:
     """Return Blom's normal scores of the average of two 0-based ranks, by their sum."""
     return ndtri((np.arange(2 * total - 1) / 2 + 1 - 0.375) / (total + 0.25))
@@ -215,7 +203,7 @@ def sample(
     min_ess=400.0,
     max_r_hat=1.01,
     tail=0.15865,
-) -> Chains:
+) -> structs.Kept:
     """Run the sampler over a batch with its usual settings."""
     batch = data.batch
     n_source, n_group = batch.state.shape[0], batch.rows.shape[0]
@@ -223,7 +211,7 @@ def sample(
     # Codes 2n and above are shapes.
     owner = np.repeat(np.diff(batch.source_start), np.diff(batch.free_start))
     has_shape = bool(np.any(batch.free >= 2 * owner))
-    chains = Chains(
+    chains = structs.Kept(
         source=np.full((3, n_source, total), np.nan),
         shape=np.full((n_source if has_shape else 0, total), np.nan),
         shared=np.full((n_sky, n_group, total), np.nan),
@@ -248,11 +236,6 @@ def sample(
             normal_scores(total),
             batch.free_start[:-1],
             np.full(batch.free.size, 100.0),
-            chains.source,
-            chains.shape,
-            chains.shared,
-            chains.source_summary,
-            chains.shared_summary,
-            chains.stats,
+            chains,
         )
     return chains

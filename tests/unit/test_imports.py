@@ -24,8 +24,11 @@ ROWS = (
     ("report", "warm"),
     ("config",),
     ("loop",),
+    ("trials",),
+    ("populate", "observer"),
     ("assemble", "refit", "sample"),
     ("astropy_fit", "restarts"),
+    ("plan",),
     ("accept", "execute"),
     ("plotting",),
     ("result",),
@@ -36,7 +39,7 @@ ROWS = (
     ("patch",),
     ("settings",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
-    ("flags", "columns", "draws", "readers"),
+    ("flags", "columns", "draws", "readers", "checks"),
     ("kernels",),
 )
 LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}

@@ -8,8 +8,10 @@ import numpy as np
 import oracle
 import pytest
 from kernel_scene import INTERPRETED, make_scene, move_to_patch, open_group, open_kernel
+from scipy import stats
 
 from bayesphot.kernels import density, gram, laplace, structs
+from bayesphot.priors import LogUniform, TruncatedNormal
 
 N_SEED = 2 if INTERPRETED else 6
 
@@ -210,3 +212,28 @@ def test_gradient_equals_central_differences_of_the_density(model, seed) -> None
 
 def scene_with_prior(scene, prior):
     return replace(scene, sources=replace(scene.sources, prior=prior))
+
+
+@pytest.mark.parametrize("shape", ["group", "source"])
+def test_densities_of_offsets_and_shapes_are_added_as_they_are(shape) -> None:
+    """Scipy's log densities of the offsets and of the shape, not of its logarithm."""
+    offset, width = TruncatedNormal(0.2, 0.5, -2.0, 3.0), LogUniform(0.3, 4.0)
+    rows = {structs.X_DENSITY: offset.whole(), structs.SHAPE_DENSITY: width.whole()}
+    columns = {first + i: v for first, row in rows.items() for i, v in enumerate(row)}
+    plain = make_scene(31, (2,), shape=shape)
+    dense = make_scene(31, (2,), shape=shape, prior=columns)
+    group = plain.oracle_group(0)
+    x = stats.truncnorm((-2.0 - 0.2) / 0.5, (3.0 - 0.2) / 0.5, 0.2, 0.5)
+    for theta in draw_thetas(plain, group, 3, np.random.default_rng(31)):
+        added = evaluate(dense.batch(), 0, theta, group.free) - evaluate(
+            plain.batch(), 0, theta, group.free
+        )
+        expected = 0.0
+        for value, (name, k) in zip(theta, group.free, strict=True):
+            if name == "x":
+                expected += x.logpdf(value - plain.sources.center[k, 0])
+            elif name == "shape":
+                # The chains walk in ln(sigma): d sigma = sigma d ln(sigma).
+                expected += stats.loguniform(0.3, 4.0).logpdf(np.exp(value)) + value
+        # Differences of log densities of some 1e5.
+        assert added == pytest.approx(expected, abs=1e-8)

@@ -13,12 +13,18 @@ from bayesphot.kernels.noise import log_pixel_likelihood
 from bayesphot.noise import (
     CCDNoise,
     ContaminatedGaussian,
+    PixelNoise,
     PoissonNoise,
     StudentTNoise,
-    ccd_variance,
-    describe_noise,
-    normal_variance,
 )
+
+
+def ccd_variance(noise, expected):
+    return noise.variance(None, expected, None)
+
+
+def describe_noise(noise, sky, scale2):
+    return PixelNoise(noise, noise.known(sky, scale2))
 
 
 def test_variance_is_read_noise_and_photons_in_data_units() -> None:
@@ -124,6 +130,36 @@ def test_no_light_expected_has_no_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    "noise",
+    [CCDNoise(2.0, 6.0), PoissonNoise(), StudentTNoise(3.0), ContaminatedGaussian(0.02, 20.0)],
+    ids=repr,
+)
+def test_the_expansion_has_the_slope_and_curvature_of_the_likelihood(noise) -> None:
+    """By central differences of the kernel's own likelihood, where no curvature is held up."""
+    log_likelihood = open_kernel(log_pixel_likelihood)
+    sky, scale = 40.0, 3.0
+    mean = np.array([[1.0, 5.0, 60.0, 200.0]])
+    data = mean + np.array([[-2.0, 3.0, 1.0, -4.0]])
+    pixel = describe_noise(noise, np.full(mean.shape, sky), np.full(mean.shape, scale**2))
+    pseudo, weight = pixel.expand(data, mean)
+    h = 1e-3
+    for p in range(mean.size):
+        low, here, high = (
+            log_likelihood(pixel.kind, pixel.numbers, data[0, p], mean[0, p] + d, pixel.known[0, p])
+            for d in (-h, 0.0, h)
+        )
+        # Rounding of 1e-15 times a log likelihood of 1e3, over h^2.
+        assert weight[0, p] == pytest.approx(-(low - 2 * here + high) / h**2, abs=1e-5)
+        slope = weight[0, p] * (pseudo[0, p] - mean[0, p])
+        assert slope == pytest.approx((high - low) / (2 * h), abs=1e-6)
+
+
+def test_normal_noise_is_its_own_expansion() -> None:
+    with pytest.raises(ValueError, match="no expansion"):
+        PixelNoise().expand(np.zeros((1, 1)), np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
     ("noise", "information"),
     [
         # Fisher information of the location over that of the core's normal.
@@ -134,7 +170,7 @@ def test_no_light_expected_has_no_counts() -> None:
 def test_weights_of_outliers_carry_the_fisher_information(noise, information) -> None:
     rng = np.random.default_rng(3)
     residual = stats.t.rvs(noise.dof, size=400_000, random_state=rng) * 2.0
-    variance = normal_variance(noise, residual, residual, np.full(residual.shape, 4.0))
+    variance = noise.variance(residual, residual, np.full(residual.shape, 4.0))
     weight = 4.0 / variance
     # 400,000 weights between 0 and 2: four standard errors of their mean.
     assert weight.mean() == pytest.approx(information, abs=4 * weight.std() / 632.0)
@@ -142,7 +178,7 @@ def test_weights_of_outliers_carry_the_fisher_information(noise, information) ->
 
 def test_the_weight_of_a_wide_outlier_vanishes() -> None:
     noise = ContaminatedGaussian(0.01, 30.0)
-    variance = normal_variance(noise, np.array([0.0, 200.0]), np.zeros(2), np.full(2, 4.0))
+    variance = noise.variance(np.array([0.0, 200.0]), np.zeros(2), np.full(2, 4.0))
     np.testing.assert_allclose(variance, [4.0, 4.0 * 900.0], rtol=1e-3)
 
 

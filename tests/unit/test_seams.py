@@ -15,13 +15,12 @@ from bayesphot.sampling import BatchDraws, Budget, pick_draws
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="thousands of draws")
 
 
-def add_nuisances(scene, sd):
+def add_nuisances(scene):
     """Return the scene with two known images of unknown amplitude, and those images."""
     rng = np.random.default_rng(17)
     y, x = np.indices(scene.pixels.data.shape)
     images = np.stack([np.sin(0.5 * x) * np.cos(0.4 * y), rng.normal(0.0, 1.0, x.shape)])
-    pixels = replace(scene.pixels, nuisance=images, nuisance_sd=np.asarray(sd))
-    return replace(scene, pixels=pixels), images
+    return replace(scene, pixels=replace(scene.pixels, nuisance=images)), images
 
 
 def solve_directly(data, g, images, sd):
@@ -52,9 +51,9 @@ def solve_directly(data, g, images, sd):
 
 def test_nuisances_are_linear_parameters_with_normal_priors() -> None:
     """Fitted and sampled with the fluxes, as the exact normal posterior at known positions."""
-    sd = [0.7, 2.0]
-    scene = make_scene(21, (2, 1), free_x=False, free_y=False, n_nuisance=2)
-    scene, images = add_nuisances(scene, sd)
+    sd = (0.7, 2.0)
+    scene = make_scene(21, (2, 1), free_x=False, free_y=False, nuisance_sd=sd)
+    scene, images = add_nuisances(scene)
     data = scene.batch()
     fit = fitting.fit_groups(data)
     chains = sample(data, [5, 6], n_draw=4000)
@@ -105,12 +104,12 @@ def test_trimmed_draws_are_some_of_all_and_summaries_stay() -> None:
         stats=rng.normal(size=(2, 7)),
         log_z=np.full(2, np.nan),
     )
-    kept = draws.trim(budget, 4, keep_shared=False)
+    kept = draws.trim(budget, 4, keep_shared=False, limit_fluxes=True)
     pick = pick_draws(budget, 4)
     np.testing.assert_array_equal(pick[:5], [0, 3, 6, 9, 10])
     np.testing.assert_array_equal(kept.source, draws.source[..., pick])
     np.testing.assert_array_equal(kept.shared, draws.shared[..., pick])
     np.testing.assert_array_equal(kept.source_summary, draws.source_summary)
     np.testing.assert_allclose(kept.flux_limit, np.quantile(draws.source[2], 0.95, axis=1))
-    assert draws.trim(budget, 0, keep_shared=True).source.shape == (3, 2, 0)
-    assert draws.trim(budget, 0, keep_shared=True).shared.shape == (1, 2, 40)
+    assert draws.trim(budget, 0, keep_shared=True, limit_fluxes=False).source.shape == (3, 2, 0)
+    assert draws.trim(budget, 0, keep_shared=True, limit_fluxes=False).shared.shape == (1, 2, 40)

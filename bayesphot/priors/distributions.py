@@ -1,14 +1,13 @@
-"""Prior distributions, and which of them each parameter takes."""
+"""Distributions of one parameter, and the disc of a position."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from bayesphot.checks import check_number
 from bayesphot.kernels.structs import (
     HALF_NORMAL,
     LOG_NORMAL,
@@ -21,32 +20,17 @@ from bayesphot.kernels.structs import (
 )
 
 __all__ = [
+    "DISTRIBUTIONS",
     "Disc",
     "HalfNormal",
     "LogNormal",
     "LogUniform",
     "Normal",
     "PowerLaw",
-    "PriorSet",
+    "Prior",
     "TruncatedNormal",
     "Uniform",
-    "normalise_priors",
 ]
-
-#: The distributions that the compiled engines take.
-_KINDS = (
-    "Uniform",
-    "Normal",
-    "LogNormal",
-    "LogUniform",
-    "PowerLaw",
-    "HalfNormal",
-    "TruncatedNormal",
-)
-
-#: Default half-width, in ln(sigma), of the log-normal prior of a free PSF width: a width read
-#: off a few stars is seldom wrong by more than a fifth.
-SHAPE_WIDTH = 0.2
 
 
 @dataclass(frozen=True)
@@ -73,10 +57,10 @@ class Disc:
     radius: float
 
     def __post_init__(self):
-        _require_positive("radius", self.radius)
+        check_number("radius", self.radius, above=0.0)
 
 
-class _Prior:
+class Prior:
     """What every distribution of one parameter knows.
 
     It is the kernel exp(-z^2/2) of the normal of ``normal()`` (mean, precision; precision 0:
@@ -112,6 +96,12 @@ class _Prior:
         return np.zeros((np.size(reference), N_DENSITY))
 
 
+def _check_order(low: float, high: float) -> None:
+    """Raise ValueError unless two bounds are in order."""
+    if not low < high:
+        raise ValueError(f"low must be below high, found low={low!r}, high={high!r}")
+
+
 def _row(kind: int, norm: float, *numbers: float) -> np.ndarray:
     """Return the numbers of a density."""
     row = np.zeros(N_DENSITY)
@@ -121,7 +111,7 @@ def _row(kind: int, norm: float, *numbers: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Uniform(_Prior):
+class Uniform(Prior):
     """Uniform between two bounds, which may be infinite.
 
     Parameters
@@ -139,8 +129,7 @@ class Uniform(_Prior):
     high: float = math.inf
 
     def __post_init__(self):
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, found low={self.low!r}, high={self.high!r}")
+        _check_order(self.low, self.high)
 
     @property
     def is_proper(self) -> bool:
@@ -162,7 +151,7 @@ class Uniform(_Prior):
 
 
 @dataclass(frozen=True)
-class Normal(_Prior):
+class Normal(Prior):
     """Normal distribution; for positions its mean is an offset from the start.
 
     Parameters
@@ -180,9 +169,8 @@ class Normal(_Prior):
     sd: float
 
     def __post_init__(self):
-        _require_positive("sd", self.sd)
-        if not math.isfinite(self.mean):
-            raise ValueError(f"mean must be finite, found {self.mean!r}")
+        check_number("sd", self.sd, above=0.0)
+        check_number("mean", self.mean)
 
     def normal(self) -> tuple[float, float]:
         return self.mean, 1.0 / self.sd**2
@@ -193,7 +181,7 @@ class Normal(_Prior):
 
 
 @dataclass(frozen=True)
-class LogNormal(_Prior):
+class LogNormal(Prior):
     """Log-normal distribution.
 
     Parameters
@@ -213,8 +201,8 @@ class LogNormal(_Prior):
     width: float
 
     def __post_init__(self):
-        _require_positive("median", self.median)
-        _require_positive("width", self.width)
+        check_number("median", self.median, above=0.0)
+        check_number("width", self.width, above=0.0)
 
     def support(self) -> tuple[float, float]:
         return 0.0, math.inf
@@ -225,7 +213,7 @@ class LogNormal(_Prior):
 
 
 @dataclass(frozen=True)
-class LogUniform(_Prior):
+class LogUniform(Prior):
     """Uniform in the logarithm between two positive bounds (Jeffreys' prior of a scale).
 
     Parameters
@@ -243,10 +231,9 @@ class LogUniform(_Prior):
     high: float
 
     def __post_init__(self):
-        _require_positive("low", self.low)
-        _require_positive("high", self.high)
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, found low={self.low!r}, high={self.high!r}")
+        check_number("low", self.low, above=0.0)
+        check_number("high", self.high, above=0.0)
+        _check_order(self.low, self.high)
 
     def support(self) -> tuple[float, float]:
         return self.low, self.high
@@ -257,7 +244,7 @@ class LogUniform(_Prior):
 
 
 @dataclass(frozen=True)
-class PowerLaw(_Prior):
+class PowerLaw(Prior):
     """Density proportional to ``value**index`` between two bounds: star counts.
 
     Parameters
@@ -279,11 +266,9 @@ class PowerLaw(_Prior):
     high: float = math.inf
 
     def __post_init__(self):
-        if not math.isfinite(self.index):
-            raise ValueError(f"index must be finite, found {self.index!r}")
-        _require_positive("low", self.low)
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, found low={self.low!r}, high={self.high!r}")
+        check_number("index", self.index)
+        check_number("low", self.low, above=0.0)
+        _check_order(self.low, self.high)
         if math.isinf(self.high) and self.index >= -1.0:
             raise ValueError(
                 f"PowerLaw of index {self.index!r} needs a finite high: it has no integral"
@@ -303,7 +288,7 @@ class PowerLaw(_Prior):
 
 
 @dataclass(frozen=True)
-class HalfNormal(_Prior):
+class HalfNormal(Prior):
     """Normal about zero, positive values only.
 
     Parameters
@@ -320,7 +305,7 @@ class HalfNormal(_Prior):
     sd: float
 
     def __post_init__(self):
-        _require_positive("sd", self.sd)
+        check_number("sd", self.sd, above=0.0)
 
     def support(self) -> tuple[float, float]:
         return 0.0, math.inf
@@ -340,7 +325,7 @@ class HalfNormal(_Prior):
 
 
 @dataclass(frozen=True)
-class TruncatedNormal(_Prior):
+class TruncatedNormal(Prior):
     """Normal distribution cut at two bounds, one of which may be infinite.
 
     Parameters
@@ -362,11 +347,9 @@ class TruncatedNormal(_Prior):
     high: float = math.inf
 
     def __post_init__(self):
-        _require_positive("sd", self.sd)
-        if not math.isfinite(self.mean):
-            raise ValueError(f"mean must be finite, found {self.mean!r}")
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, found low={self.low!r}, high={self.high!r}")
+        check_number("sd", self.sd, above=0.0)
+        check_number("mean", self.mean)
+        _check_order(self.low, self.high)
         if not self._mass() > 0.0:
             raise ValueError(f"nothing of the normal lies between the bounds of {self!r}")
 
@@ -400,125 +383,5 @@ class TruncatedNormal(_Prior):
         return rows
 
 
-@dataclass(frozen=True)
-class PriorSet:
-    """What the sampler is told of each parameter; None stands for the default.
-
-    Positions: a disc of ``radius`` pixels (None: 1 FWHM alone, 0.5 FWHM where discs of 1 FWHM
-    meet) times ``x`` and ``y``, distributions of the offset from the start; flux: flat; shape:
-    log-normal about its start; background: as ``fit_background`` says. ``functions`` are log
-    densities in Python, which only emcee can take.
-    """
-
-    radius: float | None = None
-    x: _Prior | None = None
-    y: _Prior | None = None
-    flux: _Prior | None = None
-    shape: _Prior | None = None
-    background: _Prior | None = None
-    functions: tuple[tuple[str, Callable], ...] = ()
-
-    @property
-    def has_flux(self) -> bool:
-        """Whether the flux has a prior other than the flat one."""
-        if any(name == "flux" for name, _ in self.functions):
-            return True
-        given = self.flux
-        return given is not None and bool(given.normal()[1] > 0.0 or given.density().any())
-
-
-def normalise_priors(priors: Mapping | None, shape_names: tuple[str, ...]) -> PriorSet:
-    """Return the prior set of a mapping from parameter names to distributions.
-
-    Parameters
-    ----------
-    priors : mapping or None
-        Keys ``"position"`` (`Disc`); ``"x"``, ``"y"`` (of the offset from the start);
-        ``"flux"``; a shape's name; ``"background"`` (the total level: `Normal`, `Uniform` or
-        `TruncatedNormal`). Values: `Uniform`, `Normal`, `LogNormal`, `LogUniform`, `PowerLaw`,
-        `HalfNormal`, `TruncatedNormal`, a frozen scipy distribution, or a callable from an
-        array of values to their log densities; the last two make emcee the engine.
-    shape_names : tuple of str
-        The PSF's shape parameters.
-
-    Raises
-    ------
-    ValueError
-        For an unknown parameter, a distribution the parameter cannot take, one that excludes
-        the start, or one that is improper where the data may not hold the parameter.
-    TypeError
-        If ``priors`` is not a mapping.
-    """
-    if priors is None:
-        return PriorSet()
-    if not isinstance(priors, Mapping):
-        raise TypeError(f"priors must map parameter names to distributions, found {priors!r}")
-    names = ("x", "y", "flux", *shape_names, "background")
-    chosen: dict[str, Any] = {}
-    functions = []
-    for name, prior in priors.items():
-        if name == "position":
-            if not isinstance(prior, Disc):
-                raise ValueError(f"priors['position'] must be Disc, found {prior!r}")
-            chosen["radius"] = prior.radius
-            continue
-        if name not in names:
-            raise ValueError(
-                f"priors: no parameter {name!r}; there are {sorted((*names, 'position'))}"
-            )
-        key = "shape" if name in shape_names else name
-        function = _read_function(name, prior)
-        if function is not None:
-            functions.append((key, function))
-        else:
-            _check_prior(name, key, prior)
-            chosen[key] = prior
-    return PriorSet(**chosen, functions=tuple(functions))
-
-
-def _read_function(name: str, prior) -> Callable | None:
-    """Return the log density of a frozen scipy distribution or a callable, None for neither."""
-    if isinstance(prior, (_Prior, Disc)):
-        return None
-    for attribute in ("logpdf", None):
-        function = getattr(prior, attribute, None) if attribute else prior
-        if callable(function) and not isinstance(prior, type):
-            if name == "background":
-                raise ValueError("priors['background'] cannot be a function")
-            return function
-    raise ValueError(
-        f"priors[{name!r}] must be one of {', '.join(_KINDS)}, a frozen scipy distribution or a "
-        f"callable, found {prior!r}"
-    )
-
-
-def _check_prior(name: str, key: str, prior) -> None:
-    """Raise ValueError where a parameter cannot take a distribution."""
-    allowed = {
-        "background": (Normal, Uniform, TruncatedNormal),
-        "x": (Normal, Uniform, TruncatedNormal),
-    }
-    allowed["y"] = allowed["x"]
-    if key in allowed and not isinstance(prior, allowed[key]) or isinstance(prior, Disc):
-        kinds = " or ".join(kind.__name__ for kind in allowed.get(key, ())) or ", ".join(_KINDS)
-        raise ValueError(f"priors[{name!r}] must be {kinds}, found {prior!r}")
-    low, high = prior.support()
-    if key in ("x", "y") and not low <= 0.0 <= high:
-        raise ValueError(
-            f"priors[{name!r}] is of the offset from the start and excludes the start, "
-            f"found {prior!r}"
-        )
-    if key == "shape":
-        if not prior.is_proper:
-            raise ValueError(
-                f"priors[{name!r}] must be proper: the data of a faint source do not hold the "
-                f"shape, found {prior!r}"
-            )
-        if high <= 0.0:
-            raise ValueError(f"priors[{name!r}] must allow positive values, found {prior!r}")
-
-
-def _require_positive(name: str, value: float) -> None:
-    """Raise ValueError unless a value is positive and finite."""
-    if not (value > 0.0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be positive and finite, found {value!r}")
+#: The distributions that the compiled engines take.
+DISTRIBUTIONS = (Uniform, Normal, LogNormal, LogUniform, PowerLaw, HalfNormal, TruncatedNormal)

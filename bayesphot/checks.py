@@ -1,0 +1,61 @@
+"""Checks of single numbers at the public border."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+__all__ = ["check_integer", "check_number"]
+
+
+def check_integer(name: str, value: Any, *, least: int) -> int:
+    """Return an integer that is at least ``least``.
+
+    Raises
+    ------
+    TypeError
+        If the value is not an integer (a bool is none).
+    ValueError
+        If it is less.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, found {value!r}") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, found {value!r}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, found {number}")
+    return number
+
+
+def check_number(
+    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf
+) -> float:
+    """Return a finite number, at least ``least`` and greater than ``above``.
+
+    Raises
+    ------
+    TypeError
+        If the value is not one real number (a bool or a text is none).
+    ValueError
+        If it is not finite or out of range.
+    """
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, found {value!r}") from None
+    if above == 0.0:
+        wanted, inside = "positive and finite", number > 0.0
+    elif above > -math.inf:
+        wanted, inside = f"finite and above {above:g}", number > above
+    elif least > -math.inf:
+        wanted, inside = f"finite and >= {least:g}", number >= least
+    else:
+        wanted, inside = "finite", True
+    if not (inside and math.isfinite(number)):
+        raise ValueError(f"{name} must be {wanted}, found {value!r}")
+    return number

@@ -1,0 +1,123 @@
+"""Arguments of the photometry classes: read, and refused where they cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayesphot.checks import check_integer, check_number
+from bayesphot.config.samplers import EmceeSampler, Sampler
+from bayesphot.image import Image
+from bayesphot.noise import NOISE_MODELS, PoissonNoise
+from bayesphot.priors import check_prior_columns
+from bayesphot.psf import PSFConfig
+
+
+def refuse_class(name: str, value: Any) -> None:
+    """Raise TypeError for a class where an object is meant."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} must be an object, found the class {value.__name__}: write "
+            f"{value.__name__}(...)"
+        )
+
+
+def check_estimator(value: Any) -> None:
+    """Raise TypeError or ValueError for what cannot be a sky estimator."""
+    refuse_class("bkg_estimator", value)
+    if value is None or callable(value):
+        return
+    if isinstance(value, (str, bool)) or np.ndim(value) > 0:
+        raise TypeError(
+            f"bkg_estimator must be None, a level, or a callable data -> level, found {value!r}"
+        )
+    check_number("bkg_estimator", getattr(value, "value", value))
+
+
+def _check_counts(image: Image) -> None:
+    """Raise ValueError where an image cannot be counts."""
+    wrong = np.argwhere(image.good & (image.data < 0.0))
+    if wrong.size:
+        y, x = wrong[0]
+        raise ValueError(
+            "image must hold counts, nothing subtracted, where noise is PoissonNoise; "
+            f"found {image.data[y, x]} at (y, x) = ({y}, {x})"
+        )
+
+
+def check_noise(noise: Any) -> None:
+    """Raise TypeError for what is no noise model."""
+    refuse_class("noise", noise)
+    if noise is not None and not isinstance(noise, NOISE_MODELS):
+        kinds = ", ".join(kind.__name__ for kind in NOISE_MODELS)
+        raise TypeError(f"noise must be one of {kinds}, or None, found {noise!r}")
+
+
+def check_image(image: Image, noise: Any) -> None:
+    """Raise ValueError where an image and a noise model do not go together."""
+    if noise is None:
+        return
+    if image.error is not None and not noise.takes_error:
+        raise ValueError(
+            "error and noise both say how large the noise is: give one of them, found an "
+            f"error array and {noise!r}"
+        )
+    if isinstance(noise, PoissonNoise):
+        _check_counts(image)
+
+
+def check_catalog(catalog, psf: PSFConfig, shape: str) -> None:
+    """Raise ValueError for positions that lack what a model needs, or say what it cannot use.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        The given positions.
+    psf : PSFConfig
+        What is fixed.
+    shape : {"fixed", "group", "image", "source"}
+        Who shares a free shape parameter.
+    """
+    check_prior_columns(catalog.extra, psf.shape_names)
+    own = [name for name in catalog.extra if name.startswith(f"{psf.shape_names[0]}_prior_")]
+    if own and shape != "source":
+        raise ValueError(
+            f"{own[0]} is a prior of single sources and needs a free {psf.shape_names[0]} for each "
+            "of them, shape='source'"
+        )
+    unknown = np.flatnonzero(~np.isfinite(catalog.flux) & (catalog.flags == 0))
+    if psf.fixed["flux"] and unknown.size:
+        raise ValueError(
+            "positions must have flux_0 in every row, for psf_model.flux is fixed; "
+            f"found none in row {unknown[0]}"
+        )
+
+
+def read_fitshape(value: Any) -> tuple[int, int]:
+    """Return odd (rows, columns)."""
+    if isinstance(value, str) or (np.ndim(value) not in (0, 1)):
+        raise TypeError(f"fitshape must be an odd integer or a pair of them, found {value!r}")
+    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
+    if len(pair) != 2:
+        raise ValueError(f"fitshape must be one or two integers, found {value!r}")
+    rows, columns = (check_integer("fitshape", item, least=1) for item in pair)
+    if rows % 2 == 0 or columns % 2 == 0:
+        raise ValueError(f"fitshape must be odd, found {value!r}")
+    return rows, columns
+
+
+def read_sampler(value: Any):
+    """Return a sampler, or False."""
+    if value is None:
+        return Sampler()
+    if value is False or isinstance(value, (Sampler, EmceeSampler)):
+        return value
+    raise TypeError(f"sampler must be a Sampler, an EmceeSampler, False or None, found {value!r}")
+
+
+def count_jobs(n_jobs: int) -> int:
+    """Return the number of threads."""
+    import os
+
+    return (os.cpu_count() or 1) if n_jobs == -1 else n_jobs

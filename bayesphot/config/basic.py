@@ -1,0 +1,325 @@
+"""PSF photometry in one pass, and what all photometry classes share."""
+
+from __future__ import annotations
+
+import copy
+import math
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from bayesphot.assemble import Report, assemble_result
+from bayesphot.catalog import read_positions
+from bayesphot.checks import check_integer, check_number
+from bayesphot.config.arguments import (
+    check_catalog,
+    check_estimator,
+    check_image,
+    check_noise,
+    count_jobs,
+    read_fitshape,
+    read_sampler,
+    refuse_class,
+)
+from bayesphot.config.describe import describe_run, show_model
+from bayesphot.config.samplers import count_kept, plan_sampling
+from bayesphot.execute import Workers
+from bayesphot.image import Image, prepare_image
+from bayesphot.loop import LoopPlan, LoopResult, run_loop
+from bayesphot.priors import normalise_priors
+from bayesphot.psf import describe_psf
+from bayesphot.result import PhotometryResult
+from bayesphot.sample import sample_scene
+from bayesphot.settings import ModelSettings
+
+__all__ = ["BasicPSFPhotometry"]
+
+_FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+_BACKGROUNDS = {False: "none", "prior": "prior", "flat": "flat", "plane": "plane"}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class BasicPSFPhotometry:
+    """PSF photometry in one pass: find (or take positions), group, fit, sample.
+
+    Parameters
+    ----------
+    psf_model : astropy.modeling.Fittable2DModel
+        `IntegratedGaussianPRF` or photutils' circular Gaussian PRFs. Values and ``fixed`` flags
+        are read now: fixed ``x_0`` and ``y_0`` mean forced photometry, a free ``sigma`` is
+        fitted and sampled.
+    fitshape : int or (int, int)
+        Rows and columns of the box of pixels around each source, odd.
+    finder : callable, optional
+        `DAOStarFinder`, `IRAFStarFinder`, a photutils finder or ``(data, mask=None) -> table or
+        None``. Neither needed nor asked when ``positions`` are given in the call.
+    group_maker : callable, optional
+        `DAOGroup`, `DBSCANGroup`, ``table -> table with group_id`` or ``(x, y) -> labels``;
+        None: every source alone.
+    bkg_estimator : callable or number, optional
+        `MMMBackground` or another estimator, ``data -> scalar or array``, or a level; None: the
+        image is free of sky.
+    fitter : astropy fitter, optional
+        None: the compiled least squares. Any astropy fitter works, slower.
+    sampler : Sampler, EmceeSampler or False, optional
+        None: ``Sampler()``. False: least squares only; posterior columns are NaN.
+    priors : mapping, optional
+        From parameter names to distributions: see `bayesphot.priors.normalise_priors`.
+    noise : CCDNoise, PoissonNoise, StudentTNoise or ContaminatedGaussian, optional
+        How pixels scatter. The first two have their variance from the fitted model, the others
+        their scale from ``error``. None: normal noise from ``error``, or estimated from the
+        image.
+    fit_background : {"prior", "flat", "plane", False}
+        The sky of each group: known to the estimator's error, unknown, an unknown plane, or
+        fixed at the estimator's level. Without an estimator "prior" is False.
+    shape : {"group", "image", "source"}
+        Who shares a free shape parameter.
+    aperture_radius : float, optional
+        Radius, in pixels, of the aperture that gives start fluxes; default 2 sigma.
+    max_group_size : int, optional
+        Larger groups are split, and flagged FROZEN_NEIGHBOURS; None: no limit.
+    ci_prob : float
+        Probability of the intervals ``_lo`` to ``_hi``.
+    zero_point : float, optional
+        Magnitude of unit flux: adds magnitude columns.
+    n_jobs : int
+        Threads over batches of groups; -1: all cores. Results do not depend on it.
+    executor : concurrent.futures.Executor, optional
+        Used instead of threads.
+    progress_bar : bool
+        Show progress of what lasts longer than two seconds.
+    seed : int, optional
+        Seed of the sampling; None draws one and records it in the result's meta.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; the message names it.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> scene = bp.simulate_scene((40, 40), n_sources=3, sigma=1.5, noise=1.0, seed=1)
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
+    >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+    >>> len(result)
+    3
+    """
+
+    psf_model: Any
+    fitshape: Any
+    finder: Callable | None = None
+    group_maker: Callable | None = None
+    bkg_estimator: Any = None
+    fitter: Any = None
+    sampler: Any = None
+    priors: Mapping | None = None
+    noise: Any = None
+    fit_background: Any = "prior"
+    shape: str = "group"
+    aperture_radius: float | None = None
+    max_group_size: int | None = 20
+    ci_prob: float = 0.6827
+    zero_point: float | None = None
+    n_jobs: int = 1
+    executor: Executor | None = None
+    progress_bar: bool = False
+    seed: int | None = None
+    # What a run uses: changes of the public model, too, have no effect.
+    _model: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        refuse_class("psf_model", self.psf_model)
+        if not hasattr(self.psf_model, "param_names"):
+            raise TypeError(f"psf_model must be an astropy model, found {self.psf_model!r}")
+        set_field(self, "psf_model", copy.deepcopy(self.psf_model))
+        set_field(self, "_model", copy.deepcopy(self.psf_model))
+        psf = describe_psf(self._model)
+        set_field(self, "fitshape", read_fitshape(self.fitshape))
+        for name in ("finder", "group_maker", "fitter"):
+            value = getattr(self, name)
+            refuse_class(name, value)
+            if value is not None and not callable(value):
+                raise TypeError(f"{name} must be a callable object or None, found {value!r}")
+        check_estimator(self.bkg_estimator)
+        set_field(self, "sampler", read_sampler(self.sampler))
+        if self.priors is not None:
+            normalise_priors(self.priors, psf.shape_names, float(psf.shape_start[0]))
+            set_field(self, "priors", dict(self.priors))
+        check_noise(self.noise)
+        if not isinstance(self.fit_background, (str, bool)) or (
+            self.fit_background not in _BACKGROUNDS
+        ):
+            raise ValueError(
+                "fit_background must be False, 'prior', 'flat' or 'plane', "
+                f"found {self.fit_background!r}"
+            )
+        if self.shape not in ("group", "image", "source"):
+            raise ValueError(f"shape must be 'group', 'image' or 'source', found {self.shape!r}")
+        if self.aperture_radius is not None:
+            radius = check_number("aperture_radius", self.aperture_radius, above=0.0)
+            set_field(self, "aperture_radius", radius)
+        if self.zero_point is not None:
+            number = check_number("zero_point", self.zero_point)
+            set_field(self, "zero_point", number)
+        if self.max_group_size is not None:
+            check_integer("max_group_size", self.max_group_size, least=1)
+        if not 0.0 < check_number("ci_prob", self.ci_prob, above=0.0) < 1.0:
+            raise ValueError(f"ci_prob must lie between 0 and 1, found {self.ci_prob!r}")
+        if check_integer("n_jobs", self.n_jobs, least=-(2**31)) < 1 and self.n_jobs != -1:
+            raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, found {self.n_jobs}")
+        if self.executor is not None and not hasattr(self.executor, "submit"):
+            raise TypeError(f"executor must have a submit method, found {self.executor!r}")
+        if not isinstance(self.progress_bar, (bool, np.bool_)):
+            raise TypeError(f"progress_bar must be True or False, found {self.progress_bar!r}")
+        if self.seed is not None and check_integer("seed", self.seed, least=0) >= 2**64:
+            raise ValueError(f"seed must be below 2**64, found {self.seed}")
+
+    def __repr__(self) -> str:
+        """Show the arguments that differ from their defaults."""
+        parts = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "psf_model":
+                parts.append(f"psf_model={show_model(self._model)}")
+            elif item.init and value is not item.default and value != item.default:
+                parts.append(f"{item.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    @property
+    def _rounds(self) -> int | None:
+        """Rounds of finding."""
+        return 1
+
+    def __call__(self, image, error=None, mask=None, positions=None) -> PhotometryResult:
+        """Measure an image.
+
+        Parameters
+        ----------
+        image : (ny, nx) array, Quantity, NDData or CCDData
+            Data; NDData bring error, mask, unit and WCS along.
+        error : (ny, nx) array, Quantity or number, optional
+            Total 1-sigma error of each pixel.
+        mask : (ny, nx) array, optional
+            True where a pixel is bad.
+        positions : Table, optional
+            Starts ``x_0, y_0`` and optionally ``flux_0``, ``id``, ``group_id``, ``sigma_0``, and
+            normal priors of single sources: ``x_prior_mean``, ``x_prior_sd``, the same of ``y``
+            and ``flux``, log-normal ones of ``sigma``: see
+            `bayesphot.priors.check_prior_columns`.
+
+        Returns
+        -------
+        PhotometryResult
+            Catalogue, draws and images.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type, shape, unit or value.
+        """
+        begin = time.perf_counter()
+        prepared = prepare_image(image, error, mask, stacklevel=3)
+        check_image(prepared, self.noise)
+        settings = self._make_settings()
+        catalog = None
+        if positions is not None:
+            catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
+            check_catalog(catalog, describe_psf(self._model), settings.shape)
+        elif self.finder is None:
+            raise ValueError("positions must be given where there is no finder")
+        workers = Workers(count_jobs(self.n_jobs), self.executor, self.progress_bar)
+        plan = LoopPlan(
+            settings,
+            self.finder,
+            self.group_maker,
+            self.bkg_estimator,
+            self.noise,
+            self._rounds,
+            self.max_group_size,
+            self.aperture_radius,
+            workers,
+        )
+        looped = run_loop(prepared, catalog, plan)
+        fitted = time.perf_counter()
+        return self._sample(prepared, looped, settings, workers, begin, fitted)
+
+    def get_residual_image(self):
+        """Raise AttributeError: the residual belongs to the result."""
+        raise AttributeError(
+            "a configuration holds no results: use result.residual_image of the result that "
+            "the call returned"
+        )
+
+    def _make_settings(self) -> ModelSettings:
+        """Return the model of the run."""
+        psf = describe_psf(self._model)
+        name = psf.shape_names[0]
+        background = _BACKGROUNDS[self.fit_background]
+        if background == "prior" and self.bkg_estimator is None:
+            background = "none"
+        priors = normalise_priors(self.priors, psf.shape_names)
+        if priors.background is not None and background == "none":
+            background = "prior"
+        sigma = float(psf.shape_start[0])
+        return ModelSettings(
+            psf_kind=psf.kind,
+            shape_names=psf.shape_names,
+            shape_start=sigma,
+            fwhm=sigma * _FWHM_PER_SIGMA,
+            free_x=not psf.fixed["x_0"],
+            free_y=not psf.fixed["y_0"],
+            free_flux=not psf.fixed["flux"],
+            shape="fixed" if psf.fixed[name] else self.shape,
+            fit_shape=self.fitshape,
+            background=background,
+            priors=priors,
+            fitter=self.fitter,
+        )
+
+    def _sample(self, image: Image, looped: LoopResult, settings, workers, begin, fitted):
+        """Sample the final scene and return the result."""
+        seed = self.seed
+        if seed is None:
+            seed = secrets.randbits(63)
+        draws = engine = plan = kept = None
+        n_group = looped.scene.grouped.n_group
+        if self.sampler is not False and n_group:
+            tail = 0.5 * (1.0 - self.ci_prob)
+            plan = plan_sampling(self.sampler, settings.priors.functions, tail)
+            kept = count_kept(self.sampler)
+            draws, engine = sample_scene(looped.scene, settings, plan, seed, workers, kept=kept)
+        done = time.perf_counter()
+        if len(looped.catalog) == 0:
+            warn("no source was found: the table is empty", depth=2)
+        seconds = {"least_squares": fitted - begin, "sampling": done - fitted}
+        meta = describe_run(self, looped, settings, seed, seconds)
+        report = Report(
+            image,
+            looped.catalog,
+            looped.row,
+            looped.scene,
+            draws,
+            engine,
+            None if plan is None else plan.budget,
+            settings,
+            kept,
+            self.zero_point,
+            meta,
+        )
+        return assemble_result(report)
+
+
+def warn(text: str, *, depth: int) -> None:
+    """Warn the user at the line that called the photometry, ``depth`` calls above the caller."""
+    from astropy.utils.exceptions import AstropyUserWarning
+
+    warnings.warn(text, AstropyUserWarning, stacklevel=2 + depth)

@@ -1,0 +1,85 @@
+"""What objects and results say of a run."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import fields
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from bayesphot.loop import LoopResult
+from bayesphot.settings import ModelSettings
+
+#: Packages whose versions a result records.
+_DEPENDENCIES = ("numpy", "scipy", "astropy", "numba", "emcee", "arviz")
+#: The address in the default text of an object, which differs from run to run.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def describe_run(
+    phot: Any, looped: LoopResult, settings: ModelSettings, seed: int, seconds: dict[str, float]
+) -> dict:
+    """Return the meta of a result.
+
+    Parameters
+    ----------
+    phot : BasicPSFPhotometry
+        The configuration.
+    looped : LoopResult
+        Where its loop ended.
+    settings : ModelSettings
+        The run's model.
+    seed : int
+        Seed of the sampling.
+    seconds : dict of str to float
+        Wall seconds of each part.
+    """
+    from bayesphot import __version__
+
+    arguments = {
+        item.name: _ADDRESS.sub("", repr(getattr(phot, item.name)))
+        for item in fields(phot)
+        if item.init and item.name != "psf_model"
+    }
+    arguments["psf_model"] = show_model(phot._model)
+    return {
+        "class": type(phot).__name__,
+        "arguments": arguments,
+        "ci_prob": phot.ci_prob,
+        "seed": seed,
+        "noise": looped.noise_origin,
+        "rounds": looped.n_round,
+        "seconds": seconds,
+        "versions": {
+            "bayesphot": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _DEPENDENCIES},
+        },
+        "priors": describe_priors(phot.priors, looped.catalog.extra, settings),
+    }
+
+
+def show_model(model) -> str:
+    """Return a one-line text of a PSF model: its parameters, the free ones marked."""
+    values = []
+    for name in model.param_names:
+        free = "" if model.fixed[name] else ", free"
+        values.append(f"{name}={np.asarray(getattr(model, name).value).item():g}{free}")
+    return f"{type(model).__name__}({'; '.join(values)})"
+
+
+def describe_priors(priors, columns, settings: ModelSettings) -> str:
+    """Return a text of the priors in force: given, of single sources, by default."""
+    parts = [f"{name} ~ {_ADDRESS.sub('', repr(prior))}" for name, prior in (priors or {}).items()]
+    if columns:
+        parts.append(f"single sources: {', '.join(sorted(columns))}")
+    parts.append(
+        ("else " if parts else "")
+        + "position uniform in a disc about its start (1 FWHM alone, 0.5 FWHM blended); flux "
+        "flat, at least -5 times its error where discs of group mates meet; sigma log-normal "
+        f"about its start; sky {settings.background}"
+    )
+    return "; ".join(parts)

@@ -1,0 +1,195 @@
+"""From detections and given positions to the sources of a scene."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bayesphot.catalog import Catalog, build_catalog, sort_order
+from bayesphot.detection import find_sources
+from bayesphot.flags import Flag
+from bayesphot.grouping import group_sources, split_large_groups
+from bayesphot.patch import Pixels, SourceState, make_boxes
+from bayesphot.plan import LoopPlan
+from bayesphot.refit import carry_fits
+from bayesphot.render import render_sources
+from bayesphot.scene import Grouped, Scene
+from bayesphot.settings import ModelSettings
+from bayesphot.starts import estimate_flux, set_priors, start_sources
+
+__all__ = [
+    "detect_sources",
+    "estimate_starts",
+    "extend_scene",
+    "flag_unmeasurable",
+    "group_catalog",
+    "list_detections",
+    "measurable_rows",
+    "open_scene",
+    "place_sources",
+]
+
+
+def detect_sources(
+    plan: LoopPlan, pixels: Pixels, model: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions (n, 2) and aperture fluxes of the finder's sources on the residual."""
+    good = pixels.weight > 0.0
+    with np.errstate(divide="ignore"):
+        noise = np.where(good, 1.0 / np.sqrt(pixels.weight), 1.0)
+    residual = np.where(good, pixels.data - model, 0.0)
+    mask = None if good.all() else ~good
+    found = find_sources(plan.finder, residual, noise=noise, mask=mask, model=model)
+    ny, nx = residual.shape
+    inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
+    place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)
+    place = np.unique(place, axis=0) if place.size else place.reshape(0, 2)
+    flux = estimate_flux(
+        residual,
+        pixels.weight,
+        place[:, 0],
+        place[:, 1],
+        sigma=plan.settings.shape_start,
+        radius=plan.aperture_radius,
+    )
+    return place, flux
+
+
+def list_detections(
+    place: np.ndarray, flux: np.ndarray, *, first_id: int, iteration: int
+) -> Catalog:
+    """Return a catalogue of detections, ids in the order of rows from the top of the image."""
+    order = np.lexsort((place[:, 0], place[:, 1]))
+    return build_catalog(
+        place[order, 0],
+        place[order, 1],
+        flux=flux[order],
+        id=np.arange(first_id, first_id + order.size),
+        iter_detected=iteration,
+    )
+
+
+def measurable_rows(catalog: Catalog) -> np.ndarray:
+    """Return the rows that can be measured, in canonical order."""
+    order = sort_order(catalog)
+    return order[catalog.flags[order] == 0]
+
+
+def flag_unmeasurable(catalog: Catalog, pixels: Pixels, settings: ModelSettings) -> Catalog:
+    """Return the catalogue with sources of no or too few good pixels flagged."""
+    good = (pixels.weight > 0.0).astype(np.int64)
+    total = np.zeros((good.shape[0] + 1, good.shape[1] + 1), dtype=np.int64)
+    total[1:, 1:] = good.cumsum(axis=0).cumsum(axis=1)
+    flags = catalog.flags.copy()
+    open_rows = np.flatnonzero(flags == 0)
+    box = make_boxes(catalog.x[open_rows], catalog.y[open_rows], settings.fit_shape, good.shape)
+    count = (
+        total[box[:, 1], box[:, 3]]
+        - total[box[:, 0], box[:, 3]]
+        - total[box[:, 1], box[:, 2]]
+        + total[box[:, 0], box[:, 2]]
+    )
+    need = settings.layout(1, sampling=True).size
+    flags[open_rows[count == 0]] |= int(Flag.ALL_MASKED)
+    flags[open_rows[(count > 0) & (count < need)]] |= int(Flag.TOO_FEW_PIXELS)
+    return replace(catalog, flags=flags)
+
+
+def estimate_starts(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Catalog:
+    """Return the catalogue with an aperture's flux where a measurable source has no start flux."""
+    unknown = ~np.isfinite(catalog.flux) & (catalog.flags == 0)
+    flux = catalog.flux.copy()
+    flux[unknown] = estimate_flux(
+        pixels.data,
+        pixels.weight,
+        catalog.x[unknown],
+        catalog.y[unknown],
+        sigma=plan.settings.shape_start,
+        radius=plan.aperture_radius,
+    )
+    return replace(catalog, flux=flux)
+
+
+def place_sources(
+    catalog: Catalog, pixels: Pixels, plan: LoopPlan, before: Scene | None = None
+) -> tuple[SourceState, Grouped]:
+    """Return the sources of a catalogue with their priors, and their groups.
+
+    Sources that an earlier scene knows (by id) stand as they stood there, the others at their
+    starts; the width of an image is one.
+    """
+    fresh = start_sources(catalog, plan.settings)
+    value = fresh.value.copy()
+    if before is not None:
+        place = {int(i): k for k, i in enumerate(before.catalog.id)}
+        old = np.array([place.get(int(i), -1) for i in catalog.id], dtype=np.int64)
+        known = np.flatnonzero(old >= 0)
+        value[known] = before.sources.value[old[known]]
+        if plan.settings.shape == "image" and known.size:
+            value[:, 3] = value[known[0], 3]
+    grouped = group_catalog(catalog, plan)
+    sources = set_priors(
+        SourceState(value, fresh.prior),
+        fresh.value,
+        pixels,
+        grouped,
+        plan.settings,
+        columns=catalog.extra,
+    )
+    return sources, grouped
+
+
+def open_scene(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
+    """Return the scene of a catalogue's starts."""
+    sources, grouped = place_sources(catalog, pixels, plan)
+    model = render_sources(pixels.data.shape, sources.value, plan.settings.psf_kind)
+    return Scene(pixels, catalog, sources, grouped, None, model)
+
+
+def extend_scene(scene: Scene, catalog: Catalog, plan: LoopPlan) -> Scene:
+    """Return the scene with new sources; groups with the same members keep their fit."""
+    sources, grouped = place_sources(catalog, scene.pixels, plan, scene)
+    model = render_sources(scene.pixels.data.shape, sources.value, plan.settings.psf_kind)
+    extended = Scene(scene.pixels, catalog, sources, grouped, None, model, settled=scene.model)
+    return carry_fits(scene, extended, plan.settings)
+
+
+def group_catalog(catalog: Catalog, plan: LoopPlan) -> Grouped:
+    """Group sources by the group maker, joined with the groups that were given."""
+    known = catalog.group_id >= 0
+    if not known.any():
+        grouping = group_sources(
+            plan.group_maker, catalog.x, catalog.y, max_group_size=plan.max_group_size
+        )
+        return Grouped.from_labels(grouping.labels, grouping.was_split)
+    if known.all():
+        labels = catalog.group_id
+    else:
+        made = group_sources(plan.group_maker, catalog.x, catalog.y).labels
+        labels = _join_labels(made, catalog.group_id)
+    was_split = np.zeros(len(catalog), dtype=bool)
+    if plan.max_group_size is not None:
+        labels, was_split = split_large_groups(
+            labels, catalog.x, catalog.y, max_size=plan.max_group_size
+        )
+    return Grouped.from_labels(labels, was_split)
+
+
+def _join_labels(made: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return the given groups, joined where a source that was given none links them."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    known = np.flatnonzero(given >= 0)
+    n = made.size
+    # A made group of given members alone would override what the user said of them.
+    open_group = np.isin(made, made[given < 0])
+    _, left = np.unique(np.where(open_group, made, -1 - np.arange(n)), return_inverse=True)
+    _, right = np.unique(given[known], return_inverse=True)
+    n_left = left.max() + 1
+    size = n + n_left + (right.max() + 1)
+    rows = np.concatenate([np.arange(n), known])
+    cols = np.concatenate([n + left, n + n_left + right])
+    graph = coo_array((np.ones(rows.size), (rows, cols)), shape=(size, size))
+    return connected_components(graph, directed=False)[1][:n].astype(np.int64)

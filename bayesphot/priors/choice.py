@@ -1,0 +1,191 @@
+"""Which prior each parameter takes: of a run, and of single sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayesphot.priors.distributions import (
+    DISTRIBUTIONS,
+    Disc,
+    Normal,
+    Prior,
+    TruncatedNormal,
+    Uniform,
+)
+
+__all__ = ["SHAPE_WIDTH", "PriorSet", "check_prior_columns", "normalise_priors"]
+
+#: Default half-width, in ln(sigma), of the log-normal prior of a free PSF width: a width read
+#: off a few stars is seldom wrong by more than a fifth.
+SHAPE_WIDTH = 0.2
+_KINDS = ", ".join(kind.__name__ for kind in DISTRIBUTIONS)
+
+
+@dataclass(frozen=True)
+class PriorSet:
+    """What the sampler is told of each parameter; None stands for the default.
+
+    Positions: a disc of ``radius`` pixels (None: 1 FWHM alone, 0.5 FWHM where discs of 1 FWHM
+    meet) times ``x`` and ``y``, distributions of the offset from the start; flux: flat; shape:
+    log-normal about its start; background: as ``fit_background`` says. ``functions`` are log
+    densities in Python, which only emcee can take.
+    """
+
+    radius: float | None = None
+    x: Prior | None = None
+    y: Prior | None = None
+    flux: Prior | None = None
+    shape: Prior | None = None
+    background: Prior | None = None
+    functions: tuple[tuple[str, Callable], ...] = ()
+
+    @property
+    def has_flux(self) -> bool:
+        """Whether the flux has a prior other than the flat one."""
+        if any(name == "flux" for name, _ in self.functions):
+            return True
+        given = self.flux
+        return given is not None and bool(given.normal()[1] > 0.0 or given.density().any())
+
+
+def normalise_priors(
+    priors: Mapping | None, shape_names: tuple[str, ...], shape_start: float | None = None
+) -> PriorSet:
+    """Return the prior set of a mapping from parameter names to distributions.
+
+    Parameters
+    ----------
+    priors : mapping or None
+        Keys ``"position"`` (`Disc`); ``"x"``, ``"y"`` (of the offset from the start);
+        ``"flux"``; a shape's name; ``"background"`` (the total level: `Normal`, `Uniform` or
+        `TruncatedNormal`). Values: `Uniform`, `Normal`, `LogNormal`, `LogUniform`, `PowerLaw`,
+        `HalfNormal`, `TruncatedNormal`, a frozen scipy distribution, or a callable from an
+        array of values to their log densities; the last two make emcee the engine.
+    shape_names : tuple of str
+        The PSF's shape parameters.
+    shape_start : float, optional
+        Where the shape starts: its prior must not exclude that.
+
+    Raises
+    ------
+    ValueError
+        For an unknown parameter, a distribution the parameter cannot take, one that excludes
+        the start, or one that is improper where the data may not hold the parameter.
+    TypeError
+        If ``priors`` is not a mapping.
+    """
+    if priors is None:
+        return PriorSet()
+    if not isinstance(priors, Mapping):
+        raise TypeError(f"priors must map parameter names to distributions, found {priors!r}")
+    names = ("x", "y", "flux", *shape_names, "background")
+    chosen: dict[str, Any] = {}
+    functions = []
+    for name, prior in priors.items():
+        if name == "position":
+            if not isinstance(prior, Disc):
+                raise ValueError(f"priors['position'] must be Disc, found {prior!r}")
+            chosen["radius"] = prior.radius
+            continue
+        if name not in names:
+            raise ValueError(
+                f"priors: no parameter {name!r}; there are {sorted((*names, 'position'))}"
+            )
+        key = "shape" if name in shape_names else name
+        function = _read_function(name, prior)
+        if function is not None:
+            functions.append((key, function))
+        else:
+            _check_prior(name, key, prior, shape_start)
+            chosen[key] = prior
+    return PriorSet(**chosen, functions=tuple(functions))
+
+
+def _read_function(name: str, prior) -> Callable | None:
+    """Return the log density of a frozen scipy distribution or a callable, None for neither."""
+    if isinstance(prior, (Prior, Disc)):
+        return None
+    function = getattr(prior, "logpdf", prior)
+    if isinstance(prior, type) or not callable(function):
+        raise ValueError(
+            f"priors[{name!r}] must be one of {_KINDS}, a frozen scipy distribution or a "
+            f"callable, found {prior!r}"
+        )
+    if name == "background":
+        raise ValueError("priors['background'] cannot be a function")
+    return function
+
+
+def _check_prior(name: str, key: str, prior, shape_start: float | None) -> None:
+    """Raise ValueError where a parameter cannot take a distribution."""
+    # Those that can be moved: offsets and levels refer to a start or a reference.
+    movable = (Normal, Uniform, TruncatedNormal)
+    if key in ("x", "y", "background") and not isinstance(prior, movable):
+        kinds = " or ".join(kind.__name__ for kind in movable)
+        raise ValueError(f"priors[{name!r}] must be {kinds}, found {prior!r}")
+    if isinstance(prior, Disc):
+        raise ValueError(f"priors[{name!r}] must be {_KINDS}, found {prior!r}")
+    low, high = prior.support()
+    if key in ("x", "y") and not low <= 0.0 <= high:
+        raise ValueError(
+            f"priors[{name!r}] is of the offset from the start and excludes the start, "
+            f"found {prior!r}"
+        )
+    if key == "shape":
+        if not prior.is_proper:
+            raise ValueError(
+                f"priors[{name!r}] must be proper: the data of a faint source do not hold the "
+                f"shape, found {prior!r}"
+            )
+        if high <= 0.0:
+            raise ValueError(f"priors[{name!r}] must allow positive values, found {prior!r}")
+        if shape_start is not None and not low <= shape_start <= high:
+            raise ValueError(
+                f"priors[{name!r}] excludes the start of {shape_start:g} pixels, found {prior!r}"
+            )
+
+
+def check_prior_columns(columns: Mapping[str, np.ndarray], shape_names: tuple[str, ...]) -> None:
+    """Check the prior columns of positions: normal, NaN where a source has none.
+
+    Parameters
+    ----------
+    columns : mapping of str to (n,) array
+        ``<parameter>_prior_mean`` and ``<parameter>_prior_sd`` of ``x``, ``y``, ``flux`` and a
+        shape; the mean of a coordinate may be left out: it is the start.
+    shape_names : tuple of str
+        The PSF's shape parameters.
+
+    Raises
+    ------
+    ValueError
+        For a column that is unknown, lacks its fellow, or has a value out of range.
+    """
+    names = ("x", "y", "flux", *shape_names)
+    known = [f"{name}_prior_{what}" for name in names for what in ("mean", "sd")]
+    for name, column in columns.items():
+        if name not in known:
+            raise ValueError(f"no prior column {name!r}; there are {', '.join(known)}")
+        positive = name.endswith("_sd") or name in [f"{s}_prior_mean" for s in shape_names]
+        wrong = np.flatnonzero(np.isinf(column) | (positive & (column <= 0.0)))
+        if wrong.size:
+            kind = "positive" if positive else "finite"
+            raise ValueError(
+                f"{name} must be {kind}, or NaN for no prior, "
+                f"found {column[wrong[0]]} in row {wrong[0]}"
+            )
+    for name in names:
+        mean, sd = f"{name}_prior_mean", f"{name}_prior_sd"
+        if mean in columns and sd not in columns:
+            raise ValueError(f"{mean} needs {sd} beside it")
+        if sd not in columns or name in ("x", "y"):
+            continue
+        if mean not in columns:
+            raise ValueError(f"{sd} needs {mean} beside it")
+        alone = np.flatnonzero(np.isnan(columns[mean]) != np.isnan(columns[sd]))
+        if alone.size:
+            raise ValueError(f"{mean} and {sd} must be NaN together, found one in row {alone[0]}")
