@@ -112,6 +112,9 @@ if TYPE_CHECKING:
     from .psf import (
         IntegratedGaussianPRF as IntegratedGaussianPRF,
     )
+    from .psf import (
+        PSFError as PSFError,
+    )
     from .result import (
         PhotometryResult as PhotometryResult,
     )
@@ -151,7 +154,7 @@ _MODULES = {
         "TruncatedNormal",
         "Disc",
     ),
-    "psf": ("IntegratedGaussianPRF",),
+    "psf": ("IntegratedGaussianPRF", "PSFError"),
     "result": ("PhotometryResult",),
     "warm": ("warmup",),
 }

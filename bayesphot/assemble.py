@@ -25,7 +25,7 @@ from bayesphot.kernels.structs import CONVERGED, DEGENERATE, RADIUS
 from bayesphot.patch import cut_batch
 from bayesphot.result import PhotometryResult
 from bayesphot.sampling import LIMIT, BatchDraws, Budget, pareto_limit, pick_draws
-from bayesphot.scene import Scene, render_sky_offset
+from bayesphot.scene import Scene, render_fitted_modes, render_sky_offset
 from bayesphot.settings import ModelSettings
 
 __all__ = ["Report", "assemble_result"]
@@ -90,7 +90,7 @@ def assemble_result(report: Report) -> PhotometryResult:
     good = scene.pixels.weight > 0.0
     with np.errstate(divide="ignore"):
         noise = np.where(good, 1.0 / np.sqrt(scene.pixels.weight), np.nan)
-    model = scene.model + sky
+    model = scene.model + render_fitted_modes(scene, report.settings) + sky
     unit = report.image.unit
     images = [model, data - model, sky, data, noise]
     if unit is not None:
@@ -509,6 +509,11 @@ def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:
             strict=False,
         ):
             group[name] = lay_out(plane, n_group, place)
+    nuisances = zip(
+        report.settings.nuisance_names, draws.shared[report.settings.n_sky :], strict=True
+    )
+    for name, amplitude in nuisances:
+        group[name] = lay_out(amplitude, n_group, place)
     names = {
         "acceptance": batches.ACCEPTANCE,
         "pareto_k": batches.PARETO_K,

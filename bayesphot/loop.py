@@ -29,7 +29,7 @@ from bayesphot.populate import (
     open_scene,
 )
 from bayesphot.refit import fit_scene
-from bayesphot.scene import Scene, render_sky_offset
+from bayesphot.scene import Scene, render_fitted_modes, render_offset, render_sky_offset
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE
 from bayesphot.trials import find_more
@@ -130,18 +130,22 @@ def _may_go_on(rounds: int, plan: LoopPlan, good: np.ndarray) -> bool:
 
 
 def _settle(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
-    """Fit what changed; renew a variance that depends on the model."""
+    """Fit what changed; renew a variance and modes of the PSF that depend on the model."""
     scene = fit_scene(scene, plan.settings, plan.workers, dirty=_dirty_groups(scene))
-    if plan.noise is None and observer.image.error is not None:
-        return scene
-    rounds = 1
-    if plan.noise is not None:
-        rounds = ROBUST_ROUNDS if plan.noise.takes_error else VARIANCE_ROUNDS
-    for _round in range(rounds):
-        offset = render_sky_offset(scene, plan.settings)
-        scene = replace(scene, pixels=observer.observe(scene.model, offset), fit=None)
-        scene = fit_scene(scene, plan.settings, plan.workers)
+    for _round in range(_count_renewals(plan, observer.image)):
+        offset = render_offset(scene, plan.settings)
+        pixels = observer.observe(scene.model, offset, scene.sources.value)
+        scene = fit_scene(replace(scene, pixels=pixels, fit=None), plan.settings, plan.workers)
     return scene
+
+
+def _count_renewals(plan: LoopPlan, image: Image) -> int:
+    """Return how often what the fits see is renewed from the model."""
+    if plan.noise is not None and plan.noise.takes_error:
+        return ROBUST_ROUNDS
+    if plan.noise is not None or plan.settings.psf_error is not None:
+        return VARIANCE_ROUNDS
+    return 1 if image.error is None else 0
 
 
 def _dirty_groups(scene: Scene) -> np.ndarray | None:
@@ -232,7 +236,8 @@ def _finish(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
     total = scene.pixels.sky + render_sky_offset(scene, plan.settings)
     observer.renew_sky(scene.model, boxes)
     # The sky that the fits found, not the new reference, is what the noise is about.
-    pixels = observer.observe(scene.model, total - observer.sky)
+    offset = total - observer.sky + render_fitted_modes(scene, plan.settings)
+    pixels = observer.observe(scene.model, offset, scene.sources.value)
     scene = replace(scene, pixels=pixels, fit=None)
     return fit_scene(scene, plan.settings, plan.workers)
 

@@ -46,14 +46,15 @@ class _Noise:
     def known(self, sky: np.ndarray, scale2: np.ndarray) -> np.ndarray:
         """Return (ny, nx) what the likelihood needs of each pixel.
 
-        ``sky`` is the reference that was taken out of the data, ``scale2`` the squared scale.
+        ``sky`` is the reference that was taken out of the data, ``scale2`` the squared scale, or
+        what is added to a variance that the model itself knows.
         """
         raise NotImplementedError
 
     def variance(self, residual: np.ndarray, mean: np.ndarray, scale2) -> np.ndarray:
         """Return the variance of the normal that stands for the model near its optimum.
 
-        ``residual`` is data less model, ``mean`` the model with its sky.
+        ``residual`` is data less model, ``mean`` the model with its sky; ``scale2`` as above.
         """
         raise NotImplementedError
 
@@ -114,10 +115,11 @@ class CCDNoise(_Noise):
         return np.array([(self.read_noise / self.gain) ** 2, 1.0 / self.gain, floor, 0.0])
 
     def known(self, sky, scale2):
-        return sky + self.sky
+        # As much more light as would bring the added variance.
+        return sky + self.sky + scale2 * self.gain
 
     def variance(self, residual, mean, scale2):
-        return self._variance_of(mean + self.sky)
+        return self._variance_of(mean + self.sky + scale2 * self.gain)
 
     def expand(self, residual, mean, known):
         _, b, floor, _ = self.numbers()

@@ -11,6 +11,7 @@ from bayesphot.image import Image
 from bayesphot.noise import PixelNoise
 from bayesphot.patch import Pixels
 from bayesphot.plan import LoopPlan
+from bayesphot.render import render_mode
 
 __all__ = ["Observer"]
 
@@ -37,31 +38,62 @@ class Observer:
         elif image.error is None:
             self.origin = "estimated"
 
-    def observe(self, model: np.ndarray, offset: np.ndarray | float = 0.0) -> Pixels:
+    def observe(
+        self,
+        model: np.ndarray,
+        offset: np.ndarray | float = 0.0,
+        state: np.ndarray | None = None,
+    ) -> Pixels:
         """Return the pixels, their variance that of the given model of the sources.
 
-        ``offset`` is what fits found on top of the reference sky.
+        ``offset`` is what fits found beside the sources and the reference sky, ``state`` (n, 4)
+        the sources of the model: the modes of the PSF's error are theirs.
         """
         data = np.where(self.image.good, self.image.data - self.sky, 0.0)
         noise = self.plan.noise
         # Before there is a model every star would be an outlier.
         begun = model.any()
+        extra = self._doubt(model)
         model = model + offset
-        scale2 = self._scale2(data - model)
+        scale2 = self._scale2(data - model) + extra
         variance, known = scale2, None
         if noise is not None:
             known = noise.known(self.sky, scale2)
             if begun or not noise.takes_error:
                 variance = noise.variance(data - model, model + self.sky, scale2)
         weight = np.where(self.image.good, 1.0 / variance, 0.0)
-        return Pixels(data, weight, self.sky, self.sky_error, PixelNoise(noise, known))
+        nuisance = self._render_nuisances(state)
+        return Pixels(data, weight, self.sky, self.sky_error, PixelNoise(noise, known), nuisance)
+
+    def _doubt(self, model: np.ndarray) -> np.ndarray | float:
+        """Return the variance of the PSF's white error, from light that fits have found.
+
+        The fit that follows does not see it move, so that it cannot run away to where all is
+        uncertain.
+        """
+        error = self.plan.settings.psf_error
+        return 0.0 if error is None else (error.white * np.maximum(model, 0.0)) ** 2
+
+    def _render_nuisances(self, state: np.ndarray | None) -> np.ndarray | None:
+        """Return the images of the PSF's modes, zero before there are sources; None without."""
+        error = self.plan.settings.psf_error
+        if error is None or not error.amplitude_sd:
+            return None
+        shape, kind = self.image.shape, self.plan.settings.psf_kind
+        n_mode = len(error.amplitude_sd)
+        if state is None:
+            return np.zeros((n_mode, *shape))
+        return np.stack([render_mode(shape, state, kind, error, j) for j in range(n_mode)])
 
     def _scale2(self, residual: np.ndarray) -> np.ndarray:
-        """Return the squared error of each pixel: as given, or one estimated from the image."""
+        """Return the squared error of each pixel: as given, or one estimated from the image.
+
+        Zero for noise that says itself how large it is.
+        """
         if self.image.error is not None:
             return self.image.error**2
         if self.plan.noise is not None and not self.plan.noise.takes_error:
-            return np.ones(self.image.shape)
+            return np.zeros(self.image.shape)
         if not self.image.good.any():
             return np.ones(self.image.shape)
         level = estimate_noise(residual, self.bad)

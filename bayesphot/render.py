@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.patches import render_into
+from bayesphot.kernels.structs import FLUX, X, Y
+from bayesphot.psf import PSFError
 
-__all__ = ["render_sources"]
+__all__ = ["render_mode", "render_sources"]
+
+#: Half the step in ln(sigma) of the central difference that is the mode of the width; its error
+#: is a millionth of the mode.
+STEP = 1e-3
 
 
 def render_sources(shape: tuple[int, int], state: np.ndarray, psf_kind: int) -> np.ndarray:
@@ -26,3 +32,49 @@ def render_sources(shape: tuple[int, int], state: np.ndarray, psf_kind: int) -> 
     state = np.ascontiguousarray(state, dtype=np.float64)
     render_into(image, state[np.isfinite(state).all(axis=1)], np.int64(psf_kind))
     return image
+
+
+def render_mode(
+    shape: tuple[int, int], state: np.ndarray, psf_kind: int, error: PSFError, j: int
+) -> np.ndarray:
+    """Return the image of one mode of the PSF's error: the sum of flux times mode.
+
+    Parameters
+    ----------
+    shape, state, psf_kind
+        As for `render_sources`.
+    error : PSFError
+        The modes.
+    j : int
+        Which of them.
+    """
+    if error.width and j == 0:
+        step = np.array([0.0, 0.0, 0.0, STEP])
+        wide, narrow = (render_sources(shape, state + s * step, psf_kind) for s in (1.0, -1.0))
+        return (wide - narrow) / (2.0 * STEP)
+    state = state[np.isfinite(state).all(axis=1)]
+    return _render_image(shape, state, error.images[j - bool(error.width)], error.oversampling)
+
+
+def _render_image(shape, state: np.ndarray, mode: np.ndarray, oversampling: int) -> np.ndarray:
+    """Return the sum over sources of flux times an image (cubic spline) about their positions."""
+    from scipy.ndimage import map_coordinates, spline_filter
+
+    total = np.zeros(shape)
+    coefficients = spline_filter(mode, mode="grid-constant")
+    middle = [side // 2 for side in mode.shape]
+    half = [int(np.ceil((side // 2 + 1) / oversampling)) for side in mode.shape]
+    for source in state:
+        row, col = int(np.floor(source[Y] + 0.5)), int(np.floor(source[X] + 0.5))
+        rows = np.arange(max(row - half[0], 0), min(row + half[0] + 1, shape[0]))
+        cols = np.arange(max(col - half[1], 0), min(col + half[1] + 1, shape[1]))
+        if rows.size == 0 or cols.size == 0:
+            continue
+        places = np.meshgrid(
+            (rows - source[Y]) * oversampling + middle[0],
+            (cols - source[X]) * oversampling + middle[1],
+            indexing="ij",
+        )
+        light = map_coordinates(coefficients, places, mode="grid-constant", prefilter=False)
+        total[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] += source[FLUX] * light
+    return total

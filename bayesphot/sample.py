@@ -20,7 +20,7 @@ from bayesphot.sampling import (
     sample_ensemble,
     sample_independence,
 )
-from bayesphot.scene import Scene, render_sky_offset
+from bayesphot.scene import Scene, render_offset
 from bayesphot.settings import ModelSettings
 
 __all__ = ["SamplingPlan", "is_good", "sample_scene"]
@@ -126,7 +126,7 @@ def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
     pixels = scene.pixels
     if pixels.noise.kind == NORMAL_NOISE or scene.fit is None:
         return scene
-    mean = scene.model + render_sky_offset(scene, settings)
+    mean = scene.model + render_offset(scene, settings)
     data, weight = pixels.noise.expand(pixels.data, mean)
     good = pixels.weight > 0.0
     pixels = replace(

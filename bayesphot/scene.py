@@ -8,10 +8,12 @@ import numpy as np
 
 from bayesphot.catalog import Catalog
 from bayesphot.fitting import GroupFit
+from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import Pixels, SourceState, cut_batch
+from bayesphot.render import render_mode
 from bayesphot.settings import ModelSettings
 
-__all__ = ["Grouped", "Scene", "render_sky_offset"]
+__all__ = ["Grouped", "Scene", "render_fitted_modes", "render_offset", "render_sky_offset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,3 +132,26 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
         total[window] += np.where(used, level, 0.0)
         count[window] += used
     return total / np.maximum(count, 1)
+
+
+def render_fitted_modes(scene: Scene, settings: ModelSettings) -> np.ndarray:
+    """Return the image of the PSF's error as the groups fitted it, wings included.
+
+    Each source has the modes at the amplitudes of its group.
+    """
+    total = np.zeros(scene.pixels.data.shape)
+    error = settings.psf_error
+    if error is None or scene.grouped.n_group == 0 or scene.fit is None:
+        return total
+    grouped, state = scene.grouped, scene.sources.value
+    for j in range(len(error.amplitude_sd)):
+        amplitude = scene.fit.shared[grouped.group_of_member(), settings.n_sky + j]
+        dimmed = state[grouped.member].copy()
+        dimmed[:, FLUX] *= amplitude
+        total += render_mode(total.shape, dimmed, settings.psf_kind, error, j)
+    return total
+
+
+def render_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
+    """Return the image of what the groups fitted beside their sources and the reference sky."""
+    return render_sky_offset(scene, settings) + render_fitted_modes(scene, settings)

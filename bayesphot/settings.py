@@ -7,6 +7,7 @@ from typing import Any
 
 from bayesphot.layout import Layout, get_layout
 from bayesphot.priors import PriorSet
+from bayesphot.psf import PSFError
 
 __all__ = ["ModelSettings"]
 
@@ -39,6 +40,8 @@ class ModelSettings:
         An astropy fitter in place of the compiled least squares.
     nuisance_sd : tuple of float
         Nuisance images with an unknown amplitude in each group: sds of the amplitudes about 0.
+    psf_error : PSFError or None
+        The PSF's error; its modes are the first nuisances.
     """
 
     psf_kind: int
@@ -53,13 +56,18 @@ class ModelSettings:
     background: str = "prior"
     priors: PriorSet = PriorSet()
     fitter: Any = None
-
     nuisance_sd: tuple[float, ...] = ()
+    psf_error: PSFError | None = None
 
     @property
     def n_shared(self) -> int:
         """Linear parameters that the sources of a group share: the sky's and the nuisances'."""
         return self.n_sky + len(self.nuisance_sd)
+
+    @property
+    def nuisance_names(self) -> tuple[str, ...]:
+        """Names of the nuisances' amplitudes in the posterior."""
+        return () if self.psf_error is None else self.psf_error.names
 
     @property
     def n_sky(self) -> int:

@@ -15,7 +15,7 @@ from bayesphot.patch import cut_batch, make_boxes, make_shared_priors
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
 from bayesphot.restarts import restart_doubtful
-from bayesphot.scene import Scene
+from bayesphot.scene import Scene, render_fitted_modes
 from bayesphot.settings import ModelSettings
 
 __all__ = ["find_more"]
@@ -27,7 +27,8 @@ COVERED = 0.5
 def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarray):
     """Return accepted new sources (x, y, flux), and all places refused so far."""
     doubtful = _doubt(scene, plan.settings)
-    place, flux = detect_sources(plan, doubtful.pixels, scene.model)
+    model = scene.model + render_fitted_modes(scene, plan.settings)
+    place, flux = detect_sources(plan, doubtful.pixels, model)
     reach = COVERED * plan.settings.fwhm
     taken = np.concatenate([scene.sources.value[:, :2], scene.sources.center, refused])
     fresh = _far_from(place, taken, reach) & (flux > 0.0)
@@ -47,9 +48,8 @@ def _doubt(scene: Scene, settings: ModelSettings) -> Scene:
         return scene
     pixels, value = scene.pixels, scene.sources.value
     x, y, flux = value[:, 0], value[:, 1], value[:, 2]
-    mismatch = measure_mismatch(
-        pixels.data - scene.model, pixels.weight, x, y, flux, sigma=settings.shape_start
-    )
+    residual = pixels.data - scene.model - render_fitted_modes(scene, settings)
+    mismatch = measure_mismatch(residual, pixels.weight, x, y, flux, sigma=settings.shape_start)
     extra = mismatch.variance(pixels.data.shape, x, y, flux)
     weight = pixels.weight / (1.0 + pixels.weight * extra)
     return replace(scene, pixels=replace(pixels, weight=weight))
@@ -193,14 +193,17 @@ def _fit_on(trial: Scene, plan: LoopPlan, jobs: list, n_old: int) -> _TrialFit:
 
 
 def _sky_chi2(trial: Scene, box: np.ndarray, settings: ModelSettings) -> float:
-    """Return the chi-squared of a union of boxes with no source of its own, sky as in the fits."""
+    """Return the chi-squared of a union of boxes with no source of its own.
+
+    Sky and nuisances are as in the fits.
+    """
     use = np.zeros(trial.pixels.data.shape, dtype=bool)
     for r0, r1, c0, c1 in box:
         use[r0:r1, c0:c1] = True
     row, col = np.nonzero(use & (trial.pixels.weight > 0.0))
     weight = trial.pixels.weight[row, col]
     residual = (trial.pixels.data - trial.model)[row, col]
-    if settings.n_sky and row.size:
+    if settings.n_shared and row.size:
         first = np.array([box[:, 0].min(), box[:, 2].min()])
         end = np.array([box[:, 1].max(), box[:, 3].max()])
         patch = np.array([[*(end - first), *first]])
@@ -208,6 +211,8 @@ def _sky_chi2(trial: Scene, box: np.ndarray, settings: ModelSettings) -> float:
         middle = first + 0.5 * (end - first - 1)
         columns = np.stack([np.ones(row.size), col - middle[1], row - middle[0]])
         columns = columns[: settings.n_sky]
+        if trial.pixels.nuisance is not None:
+            columns = np.concatenate([columns, trial.pixels.nuisance[:, row, col]])
         gram = (columns * weight) @ columns.T + np.diag(prior[:, 1])
         product = (columns * weight) @ residual + prior[:, 0] * prior[:, 1]
         residual = residual - np.linalg.lstsq(gram, product, rcond=None)[0] @ columns

@@ -11,7 +11,7 @@ from bayesphot.config.samplers import EmceeSampler, Sampler
 from bayesphot.image import Image
 from bayesphot.noise import NOISE_MODELS, PoissonNoise
 from bayesphot.priors import check_prior_columns
-from bayesphot.psf import PSFConfig
+from bayesphot.psf import PSFConfig, PSFError
 
 
 def refuse_class(name: str, value: Any) -> None:
@@ -52,6 +52,27 @@ def check_noise(noise: Any) -> None:
     if noise is not None and not isinstance(noise, NOISE_MODELS):
         kinds = ", ".join(kind.__name__ for kind in NOISE_MODELS)
         raise TypeError(f"noise must be one of {kinds}, or None, found {noise!r}")
+
+
+def check_psf_error(error: Any, psf: PSFConfig, noise: Any) -> None:
+    """Raise TypeError or ValueError for an error of the PSF that is none, or cannot be had here."""
+    refuse_class("psf_error", error)
+    if error is None:
+        return
+    if not isinstance(error, PSFError):
+        raise TypeError(f"psf_error must be a PSFError or None, found {error!r}")
+    name = psf.shape_names[0]
+    if error.width and not psf.fixed[name]:
+        raise ValueError(
+            f"psf_error.width is the error of a fixed {name}, found {error.width!r} where "
+            f"psf_model.{name} is free: give it as priors={{'{name}': LogNormal(median, width)}}, "
+            "or PSFError(width=0, ...)"
+        )
+    if error.white and isinstance(noise, PoissonNoise):
+        raise ValueError(
+            "psf_error.white adds variance, which the counts of PoissonNoise cannot take: give "
+            f"white=0 or noise=CCDNoise(gain=1, read_noise=0), found white={error.white!r}"
+        )
 
 
 def check_image(image: Image, noise: Any) -> None:

@@ -22,6 +22,7 @@ from bayesphot.config.arguments import (
     check_estimator,
     check_image,
     check_noise,
+    check_psf_error,
     count_jobs,
     read_fitshape,
     read_sampler,
@@ -75,6 +76,9 @@ class BasicPSFPhotometry:
         How pixels scatter. The first two have their variance from the fitted model, the others
         their scale from ``error``. None: normal noise from ``error``, or estimated from the
         image.
+    psf_error : PSFError, optional
+        How far the PSF may be from the stars: coherent modes, marginalised, and a white
+        remainder. None: the PSF is exact.
     fit_background : {"prior", "flat", "plane", False}
         The sky of each group: known to the estimator's error, unknown, an unknown plane, or
         fixed at the estimator's level. Without an estimator "prior" is False.
@@ -122,6 +126,7 @@ class BasicPSFPhotometry:
     sampler: Any = None
     priors: Mapping | None = None
     noise: Any = None
+    psf_error: Any = None
     fit_background: Any = "prior"
     shape: str = "group"
     aperture_radius: float | None = None
@@ -155,6 +160,7 @@ class BasicPSFPhotometry:
             normalise_priors(self.priors, psf.shape_names, float(psf.shape_start[0]))
             set_field(self, "priors", dict(self.priors))
         check_noise(self.noise)
+        check_psf_error(self.psf_error, psf, self.noise)
         if not isinstance(self.fit_background, (str, bool)) or (
             self.fit_background not in _BACKGROUNDS
         ):
@@ -283,6 +289,8 @@ class BasicPSFPhotometry:
             background=background,
             priors=priors,
             fitter=self.fitter,
+            nuisance_sd=() if self.psf_error is None else self.psf_error.amplitude_sd,
+            psf_error=self.psf_error,
         )
 
     def _sample(self, image: Image, looped: LoopResult, settings, workers, begin, fitted):

@@ -20,13 +20,18 @@ ENGINES = (
     bp.Sampler(draws=1500, chains=16),
     bp.EmceeSampler(draws=600, chains=12, steps=300, max_steps=300),
 )
-#: Noise, flux prior, prior of the offset in x.
+#: Noise, flux prior, prior of the offset in x, error of the PSF (whose width is then fixed).
 CASES = [
-    ("ccd", "normal", None),
-    ("poisson", "half-normal", bp.Normal(0.1, 0.3)),
-    ("student", "log-normal", None),
-    ("contaminated", "power law", bp.Uniform(-0.8, 0.9)),
-    ("normal", "power law", bp.TruncatedNormal(0.0, 0.4, -0.3, 1.0)),
+    ("ccd", "normal", None, None),
+    ("poisson", "half-normal", bp.Normal(0.1, 0.3), None),
+    ("student", "log-normal", None, None),
+    ("contaminated", "power law", bp.Uniform(-0.8, 0.9), None),
+    ("normal", "power law", bp.TruncatedNormal(0.0, 0.4, -0.3, 1.0), None),
+    ("normal", "normal", None, bp.PSFError(0.1, 0.03)),
+    ("ccd", "power law", None, bp.PSFError(0.1, 0.03)),
+    ("poisson", "normal", None, bp.PSFError(0.1)),
+    ("student", "normal", None, bp.PSFError(0.1, 0.03)),
+    ("contaminated", "normal", None, bp.PSFError(0.1)),
 ]
 
 
@@ -44,19 +49,22 @@ def make_pair(scatter: str):
 
 def stack_parameters(result) -> np.ndarray:
     """Return the draws of all parameters as (chain, draw, parameter)."""
-    columns = [result.posterior[name].values[..., k] for name in PARAMETERS for k in range(2)]
-    columns.append(result.posterior["background"].values[..., 0])
+    names = [name for name in PARAMETERS if name in result.posterior]
+    columns = [result.posterior[name].values[..., k] for name in names for k in range(2)]
+    shared = [name for name in ("background", "psf_width_error") if name in result.posterior]
+    columns += [result.posterior[name].values[..., 0] for name in shared]
     return np.stack(columns, axis=-1)
 
 
-@pytest.mark.parametrize(("scatter", "flux_prior", "offset"), CASES)
-def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset) -> None:
+@pytest.mark.parametrize(("scatter", "flux_prior", "offset", "psf_error"), CASES)
+def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset, psf_error) -> None:
     image, error, start, law, unit = make_pair(scatter)
     psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
-    psf.sigma.fixed = False
+    psf.sigma.fixed = psf_error is not None
     priors = {"flux": FLUX_PRIORS[flux_prior][0](unit, 20.0, 8.0)}
     priors["background"] = bp.Normal(law.sky, law.sky_sd)
-    priors["sigma"] = bp.TruncatedNormal(SIGMA, 0.2, 1.0, 2.0)
+    if psf_error is None:
+        priors["sigma"] = bp.TruncatedNormal(SIGMA, 0.2, 1.0, 2.0)
     if offset is not None:
         priors["x"] = offset
     draws = []
@@ -68,6 +76,7 @@ def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset) -> None:
             bkg_estimator=law.sky,
             priors=priors,
             noise=law.model,
+            psf_error=psf_error,
             sampler=engine,
             seed=31,
         )

@@ -20,11 +20,11 @@ from bayesphot.noise import (
 
 
 def ccd_variance(noise, expected):
-    return noise.variance(None, expected, None)
+    return noise.variance(None, expected, 0.0)
 
 
 def describe_noise(noise, sky, scale2):
-    return PixelNoise(noise, noise.known(sky, scale2))
+    return PixelNoise(noise, noise.known(sky, scale2 * noise.takes_error))
 
 
 def test_variance_is_read_noise_and_photons_in_data_units() -> None:
