@@ -29,7 +29,13 @@ from bayesphot.populate import (
     open_scene,
 )
 from bayesphot.refit import fit_scene
-from bayesphot.scene import Scene, render_fitted_modes, render_offset, render_sky_offset
+from bayesphot.scene import (
+    Scene,
+    render_fitted_modes,
+    render_modes,
+    render_offset,
+    render_sky_offset,
+)
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE
 from bayesphot.trials import find_more
@@ -134,7 +140,7 @@ def _settle(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
     scene = fit_scene(scene, plan.settings, plan.workers, dirty=_dirty_groups(scene))
     for _round in range(_count_renewals(plan, observer.image)):
         offset = render_offset(scene, plan.settings)
-        pixels = observer.observe(scene.model, offset, scene.sources.value)
+        pixels = observer.observe(scene.model, offset, render_modes(scene, plan.settings))
         scene = fit_scene(replace(scene, pixels=pixels, fit=None), plan.settings, plan.workers)
     return scene
 
@@ -237,7 +243,7 @@ def _finish(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
     observer.renew_sky(scene.model, boxes)
     # The sky that the fits found, not the new reference, is what the noise is about.
     offset = total - observer.sky + render_fitted_modes(scene, plan.settings)
-    pixels = observer.observe(scene.model, offset, scene.sources.value)
+    pixels = observer.observe(scene.model, offset, render_modes(scene, plan.settings))
     scene = replace(scene, pixels=pixels, fit=None)
     return fit_scene(scene, plan.settings, plan.workers)
 

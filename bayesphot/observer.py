@@ -11,7 +11,6 @@ from bayesphot.image import Image
 from bayesphot.noise import PixelNoise
 from bayesphot.patch import Pixels
 from bayesphot.plan import LoopPlan
-from bayesphot.render import render_mode
 
 __all__ = ["Observer"]
 
@@ -42,12 +41,12 @@ class Observer:
         self,
         model: np.ndarray,
         offset: np.ndarray | float = 0.0,
-        state: np.ndarray | None = None,
+        modes: np.ndarray | None = None,
     ) -> Pixels:
         """Return the pixels, their variance that of the given model of the sources.
 
-        ``offset`` is what fits found beside the sources and the reference sky, ``state`` (n, 4)
-        the sources of the model: the modes of the PSF's error are theirs.
+        ``offset`` is what fits found beside the sources and the reference sky, ``modes`` (J, ny,
+        nx) the images of the PSF's modes for the sources of the model.
         """
         data = np.where(self.image.good, self.image.data - self.sky, 0.0)
         noise = self.plan.noise
@@ -62,7 +61,7 @@ class Observer:
             if begun or not noise.takes_error:
                 variance = noise.variance(data - model, model + self.sky, scale2)
         weight = np.where(self.image.good, 1.0 / variance, 0.0)
-        nuisance = self._render_nuisances(state)
+        nuisance = self._blank_modes() if modes is None else modes
         return Pixels(data, weight, self.sky, self.sky_error, PixelNoise(noise, known), nuisance)
 
     def _doubt(self, model: np.ndarray) -> np.ndarray | float:
@@ -74,16 +73,12 @@ class Observer:
         error = self.plan.settings.psf_error
         return 0.0 if error is None else (error.white * np.maximum(model, 0.0)) ** 2
 
-    def _render_nuisances(self, state: np.ndarray | None) -> np.ndarray | None:
-        """Return the images of the PSF's modes, zero before there are sources; None without."""
+    def _blank_modes(self) -> np.ndarray | None:
+        """Return the images of the PSF's modes where there is no source; None without modes."""
         error = self.plan.settings.psf_error
         if error is None or not error.amplitude_sd:
             return None
-        shape, kind = self.image.shape, self.plan.settings.psf_kind
-        n_mode = len(error.amplitude_sd)
-        if state is None:
-            return np.zeros((n_mode, *shape))
-        return np.stack([render_mode(shape, state, kind, error, j) for j in range(n_mode)])
+        return np.zeros((len(error.amplitude_sd), *self.image.shape))
 
     def _scale2(self, residual: np.ndarray) -> np.ndarray:
         """Return the squared error of each pixel: as given, or one estimated from the image.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.patches import render_into
-from bayesphot.kernels.structs import FLUX, X, Y
+from bayesphot.kernels.structs import FLUX, LOG_SHAPE, X, Y
 from bayesphot.psf import PSFError
 
 __all__ = ["render_mode", "render_sources"]
 
-#: Half the step in ln(sigma) of the central difference that is the mode of the width; its error
-#: is a millionth of the mode.
+#: Half the step in ln(sigma) of the central difference that is the mode of the width where its
+#: amplitude is less; the error is a millionth of the mode.
 STEP = 1e-3
 
 
@@ -35,7 +35,12 @@ def render_sources(shape: tuple[int, int], state: np.ndarray, psf_kind: int) -> 
 
 
 def render_mode(
-    shape: tuple[int, int], state: np.ndarray, psf_kind: int, error: PSFError, j: int
+    shape: tuple[int, int],
+    state: np.ndarray,
+    psf_kind: int,
+    error: PSFError,
+    j: int,
+    amplitude: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Return the image of one mode of the PSF's error: the sum of flux times mode.
 
@@ -47,13 +52,22 @@ def render_mode(
         The modes.
     j : int
         Which of them.
+    amplitude : (n,) array or float
+        Amplitudes that fits found. The mode of the width is the change of the PSF from amplitude 0
+        to there, over the amplitude: PSF and mode together are then the PSF of that width.
     """
-    if error.width and j == 0:
-        step = np.array([0.0, 0.0, 0.0, STEP])
-        wide, narrow = (render_sources(shape, state + s * step, psf_kind) for s in (1.0, -1.0))
-        return (wide - narrow) / (2.0 * STEP)
-    state = state[np.isfinite(state).all(axis=1)]
-    return _render_image(shape, state, error.images[j - bool(error.width)], error.oversampling)
+    if not (error.width and j == 0):
+        state = state[np.isfinite(state).all(axis=1)]
+        return _render_image(shape, state, error.images[j - bool(error.width)], error.oversampling)
+    large = np.abs(amplitude) > STEP
+    low, high = np.where(large, 0.0, -STEP), np.where(large, amplitude, STEP)
+    images = []
+    for move in (high, low):
+        moved = state.copy()
+        moved[:, LOG_SHAPE] += move
+        moved[:, FLUX] /= high - low
+        images.append(render_sources(shape, moved, psf_kind))
+    return images[0] - images[1]
 
 
 def _render_image(shape, state: np.ndarray, mode: np.ndarray, oversampling: int) -> np.ndarray:

@@ -10,10 +10,18 @@ from bayesphot.catalog import Catalog
 from bayesphot.fitting import GroupFit
 from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import Pixels, SourceState, cut_batch
+from bayesphot.psf import PSFError
 from bayesphot.render import render_mode
 from bayesphot.settings import ModelSettings
 
-__all__ = ["Grouped", "Scene", "render_fitted_modes", "render_offset", "render_sky_offset"]
+__all__ = [
+    "Grouped",
+    "Scene",
+    "render_fitted_modes",
+    "render_modes",
+    "render_offset",
+    "render_sky_offset",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,22 +142,52 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
     return total / np.maximum(count, 1)
 
 
+def render_modes(scene: Scene, settings: ModelSettings) -> np.ndarray | None:
+    """Return the images (J, ny, nx) of the PSF's modes, flux times mode; None without any.
+
+    They are taken at the positions, fluxes and amplitudes of the fits.
+    """
+    modes = _list_modes(scene, settings)
+    if modes is None:
+        return None
+    error, amplitude = modes
+    shape, state = scene.pixels.data.shape, scene.sources.value
+    images = [
+        render_mode(shape, state, settings.psf_kind, error, j, amplitude[:, j])
+        for j in range(amplitude.shape[1])
+    ]
+    return np.stack(images)
+
+
 def render_fitted_modes(scene: Scene, settings: ModelSettings) -> np.ndarray:
     """Return the image of the PSF's error as the groups fitted it, wings included.
 
     Each source has the modes at the amplitudes of its group.
     """
-    total = np.zeros(scene.pixels.data.shape)
-    error = settings.psf_error
-    if error is None or scene.grouped.n_group == 0 or scene.fit is None:
+    shape = scene.pixels.data.shape
+    total = np.zeros(shape)
+    modes = _list_modes(scene, settings)
+    if modes is None:
         return total
-    grouped, state = scene.grouped, scene.sources.value
-    for j in range(len(error.amplitude_sd)):
-        amplitude = scene.fit.shared[grouped.group_of_member(), settings.n_sky + j]
-        dimmed = state[grouped.member].copy()
-        dimmed[:, FLUX] *= amplitude
-        total += render_mode(total.shape, dimmed, settings.psf_kind, error, j)
+    error, amplitude = modes
+    for j in range(amplitude.shape[1]):
+        dimmed = scene.sources.value.copy()
+        dimmed[:, FLUX] *= amplitude[:, j]
+        total += render_mode(shape, dimmed, settings.psf_kind, error, j, amplitude[:, j])
     return total
+
+
+def _list_modes(scene: Scene, settings: ModelSettings) -> tuple[PSFError, np.ndarray] | None:
+    """Return the PSF's error and its amplitudes (n, J) at each source; None without modes."""
+    error = settings.psf_error
+    if error is None or not error.amplitude_sd or scene.grouped.n_group == 0:
+        return None
+    grouped = scene.grouped
+    amplitude = np.zeros((grouped.member.size, len(error.amplitude_sd)))
+    if scene.fit is not None:
+        mine = slice(settings.n_sky, settings.n_sky + amplitude.shape[1])
+        amplitude[grouped.member] = scene.fit.shared[grouped.group_of_member(), mine]
+    return error, amplitude
 
 
 def render_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
