@@ -80,6 +80,9 @@ if TYPE_CHECKING:
         ContaminatedGaussian as ContaminatedGaussian,
     )
     from .noise import (
+        NormalNoise as NormalNoise,
+    )
+    from .noise import (
         PoissonNoise as PoissonNoise,
     )
     from .noise import (
@@ -143,7 +146,13 @@ _MODULES = {
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
-    "noise": ("CCDNoise", "ContaminatedGaussian", "PoissonNoise", "StudentTNoise"),
+    "noise": (
+        "CCDNoise",
+        "ContaminatedGaussian",
+        "NormalNoise",
+        "PoissonNoise",
+        "StudentTNoise",
+    ),
     "priors": (
         "Uniform",
         "Normal",

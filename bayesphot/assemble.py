@@ -186,7 +186,19 @@ def _collect_parameters(report: Report) -> list[_Parameter]:
             )
         )
     parameters.append(_collect_background(report, errors["sky"]))
+    if settings.inflation is not None:
+        parameters.append(_collect_inflation(report))
     return parameters
+
+
+def _collect_inflation(report: Report) -> _Parameter:
+    """Return the factor on the noise of each source's group, which the least squares hold at 1."""
+    group = report.scene.grouped.group_of_member()
+    one = np.ones(group.size)
+    summary = np.full((group.size, N_SUMMARY), np.nan)
+    if report.draws is not None:
+        summary = report.draws.shared_summary[-1][group]
+    return _Parameter("inflation", one, one, np.zeros(group.size), summary, False)
 
 
 def _collect_background(report: Report, covariance: np.ndarray) -> _Parameter:
@@ -370,6 +382,8 @@ def _add_diagnostics(table, report: Report, parameters, rows, group, unit) -> No
         )
         freedom = np.maximum(data.n_pixel - size, 1)
         reduced = (scene.fitted.group[:, batches.FIT_CHI2] / freedom)[group]
+        # Of the pixels' own noise, without the factor for its correlation.
+        reduced = reduced * scene.pixels.noise.correlation**2
     table["n_pixels"] = spread(box_pixels, fill=0)
     table["reduced_chi2"] = spread(reduced)
     flags = report.catalog.flags.copy()

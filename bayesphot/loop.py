@@ -48,10 +48,8 @@ log = logging.getLogger("bayesphot")
 INSEPARABLE = 0.25
 #: Times the start of a blended detection may move by the radius of its disc.
 MAX_MOVES = 3
-#: Refits after the variance of a CCD was renewed from the model; it settles in two.
-VARIANCE_ROUNDS = 2
-#: Refits with renewed weights of outliers; each reweighting shrinks the error by a factor.
-ROBUST_ROUNDS = 5
+#: Refits after the modes of the PSF's error were renewed from the model; they settle in two.
+MODE_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +145,12 @@ def _settle(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
 
 def _count_renewals(plan: LoopPlan, image: Image) -> int:
     """Return how often what the fits see is renewed from the model."""
-    if plan.noise is not None and plan.noise.takes_error:
-        return ROBUST_ROUNDS
-    if plan.noise is not None or plan.settings.psf_error is not None:
-        return VARIANCE_ROUNDS
-    return 1 if image.error is None else 0
+    known = image.error is not None or (plan.noise is not None and not plan.noise.takes_error)
+    return max(
+        0 if plan.noise is None else plan.noise.renewals,
+        0 if plan.settings.psf_error is None else MODE_ROUNDS,
+        0 if known else 1,
+    )
 
 
 def _dirty_groups(scene: Scene) -> np.ndarray | None:

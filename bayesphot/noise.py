@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from bayesphot.checks import check_number
 from bayesphot.kernels.structs import (
     CCD_NOISE,
     CONTAMINATED_NOISE,
+    INFLATED,
     NORMAL_NOISE,
     POISSON_NOISE,
+    SCALED_NOISE,
     STUDENT_NOISE,
 )
 
@@ -20,12 +22,14 @@ __all__ = [
     "NOISE_MODELS",
     "CCDNoise",
     "ContaminatedGaussian",
+    "NormalNoise",
     "PixelNoise",
     "PoissonNoise",
     "StudentTNoise",
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Noise:
     """What a noise model knows of a pixel; images are in data units.
 
@@ -35,9 +39,26 @@ class _Noise:
     ``known()`` of each pixel: `bayesphot.kernels.noise.log_pixel_likelihood`.
     """
 
+    inflation: Any = None
+    correlation: float = 1.0
+
     kind: ClassVar[int]
+    #: Refits with a variance renewed from the model until it has settled.
+    renewals: ClassVar[int] = 0
     #: Whether the scale of a pixel is the ``error`` of the call.
     takes_error: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        """Show the arguments, the two factors only where they do something."""
+        given = [(item, getattr(self, item.name)) for item in fields(self)]
+        own = [f"{item.name}={value!r}" for item, value in given if not item.kw_only]
+        own += [
+            f"{item.name}={value!r}"
+            for item, value in given
+            if item.kw_only and value != item.default
+        ]
+        shown = ", ".join(own)
+        return f"{type(self).__name__}({shown})"
 
     def numbers(self) -> np.ndarray:
         """Return the (4,) numbers of the kind."""
@@ -58,15 +79,81 @@ class _Noise:
         """
         raise NotImplementedError
 
-    def expand(self, residual: np.ndarray, mean: np.ndarray, known: np.ndarray):
+    def expand(self, residual: np.ndarray, mean: np.ndarray, known: np.ndarray, scale=1.0):
         """Return slope and minus curvature of the log likelihood by the mean, and its floor.
 
-        ``mean`` is less the reference sky; curvatures are not let below the floor.
+        ``mean`` is less the reference sky, ``scale`` a factor on the noise; curvatures are not let
+        below the floor.
         """
         raise NotImplementedError
 
+    def pull(self, residual, mean, known, scale) -> np.ndarray:
+        """Return 1 plus the slope of each pixel's log likelihood by the log of the scale."""
+        slope, _, _ = self.expand(residual, mean, known, scale)
+        return residual * slope
 
-@dataclass(frozen=True)
+    def __post_init__(self) -> None:
+        check_number("correlation", self.correlation, least=1.0)
+        prior = self.inflation
+        if prior is None:
+            return
+        if not (hasattr(prior, "whole") and hasattr(prior, "support")):
+            raise TypeError(
+                "inflation must be a distribution such as LogNormal(1, 0.3), or None, "
+                f"found {prior!r}"
+            )
+        if not (prior.is_proper and prior.support()[0] >= 0.0):
+            raise ValueError(
+                "inflation must be a proper distribution of positive numbers such as "
+                f"LogNormal(1, 0.3), found {prior!r}"
+            )
+
+
+@dataclass(frozen=True, repr=False)
+class NormalNoise(_Noise):
+    """Normal noise of the ``error`` of the call, or of the noise estimated from the image.
+
+    The noise of a call that names none, with two factors beside it.
+
+    Parameters
+    ----------
+    inflation : Prior, optional
+        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
+        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
+    correlation : float
+        By how much the noise of a sum over the PSF is larger than that of as many independent
+        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
+        pixel.
+
+    Raises
+    ------
+    TypeError
+        If a value has the wrong type.
+    ValueError
+        If it is out of its range.
+
+    Examples
+    --------
+    >>> from bayesphot import LogNormal, NormalNoise
+    >>> NormalNoise(inflation=LogNormal(1.0, 0.3))
+    NormalNoise(inflation=LogNormal(median=1.0, width=0.3))
+    """
+
+    kind: ClassVar[int] = NORMAL_NOISE
+    takes_error: ClassVar[bool] = True
+
+    def known(self, sky, scale2):
+        return 1.0 / scale2
+
+    def variance(self, residual, mean, scale2):
+        return scale2
+
+    def expand(self, residual, mean, known, scale=1.0):
+        weight = known / scale**2
+        return residual * weight, weight, weight
+
+
+@dataclass(frozen=True, repr=False)
 class CCDNoise(_Noise):
     """Photon and read noise of a CCD, with the variance taken from the model of the scene.
 
@@ -83,6 +170,13 @@ class CCDNoise(_Noise):
         Read noise in electrons, not negative.
     sky : float
         Sky level, in data units, that was subtracted from the image before.
+    inflation : Prior, optional
+        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
+        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
+    correlation : float
+        By how much the noise of a sum over the PSF is larger than that of as many independent
+        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
+        pixel.
 
     Raises
     ------
@@ -101,35 +195,41 @@ class CCDNoise(_Noise):
     gain: float
     read_noise: float
     sky: float = 0.0
-
     kind: ClassVar[int] = CCD_NOISE
+    renewals: ClassVar[int] = 2
 
     def __post_init__(self):
         check_number("gain", self.gain, above=0.0)
         check_number("read_noise", self.read_noise, least=0.0)
         check_number("sky", self.sky)
+        super().__post_init__()
 
     def numbers(self) -> np.ndarray:
         # A pixel with neither read noise nor expected light would have no variance at all.
         floor = 0.1 / self.gain**2
-        return np.array([(self.read_noise / self.gain) ** 2, 1.0 / self.gain, floor, 0.0])
+        numbers = np.array([(self.read_noise / self.gain) ** 2, 1.0 / self.gain, floor, 0.0])
+        return numbers * self.correlation**2
 
     def known(self, sky, scale2):
         # As much more light as would bring the added variance.
-        return sky + self.sky + scale2 * self.gain
+        return sky + self.sky + scale2 * self.gain / self.correlation**2
 
     def variance(self, residual, mean, scale2):
-        return self._variance_of(mean + self.sky + scale2 * self.gain)
+        return self._variance_of(mean + self.known(0.0, scale2))
 
-    def expand(self, residual, mean, known):
+    def expand(self, residual, mean, known, scale=1.0):
         _, b, floor, _ = self.numbers()
         v = self._variance_of(mean + known)
         # Without light, and at the floor, the variance does not move with the mean.
-        b = np.where((mean + known > 0.0) & (v > floor), b, 0.0)
+        b = np.where((mean + known > 0.0) & (v > floor), b, 0.0) * scale**2
+        v = v * scale**2
         slope = residual / v + 0.5 * b * (residual**2 / v**2 - 1.0 / v)
         curvature = 1.0 / v + 2.0 * residual * b / v**2
         curvature = curvature + b**2 * (residual**2 / v**3 - 0.5 / v**2)
         return slope, curvature, 0.1 / v
+
+    def pull(self, residual, mean, known, scale):
+        return residual**2 / (self._variance_of(mean + known) * scale**2)
 
     def _variance_of(self, light) -> np.ndarray:
         """Return the variance of pixels of a given expected light, the whole sky included."""
@@ -137,7 +237,7 @@ class CCDNoise(_Noise):
         return np.maximum(a + np.maximum(light, 0.0) * b, floor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PoissonNoise(_Noise):
     """Counts: each pixel is a Poisson variate about the whole expected light, sky included.
 
@@ -151,6 +251,15 @@ class PoissonNoise(_Noise):
     """
 
     kind: ClassVar[int] = POISSON_NOISE
+    renewals: ClassVar[int] = 2
+
+    def __post_init__(self):
+        for name, idle in (("inflation", None), ("correlation", 1.0)):
+            if getattr(self, name) != idle:
+                raise ValueError(
+                    f"{name} must be {idle} for PoissonNoise, whose counts scatter as they must, "
+                    f"found {getattr(self, name)!r}"
+                )
 
     def known(self, sky, scale2):
         return np.array(sky)
@@ -159,13 +268,13 @@ class PoissonNoise(_Noise):
         # A pixel without expected counts still carries information: that of half a count.
         return np.maximum(mean, 0.5)
 
-    def expand(self, residual, mean, known):
+    def expand(self, residual, mean, known, scale=1.0):
         expected = np.maximum(mean + known, 0.1)
         counts = np.maximum(mean + residual + known, 0.0)
         return counts / expected - 1.0, counts / expected**2, 0.1 / expected
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudentTNoise(_Noise):
     """Student t noise: outliers as a part of the noise (Lange, Little & Taylor 1989).
 
@@ -175,13 +284,20 @@ class StudentTNoise(_Noise):
     ----------
     dof : float
         Degrees of freedom, positive; 3 to 5 for stray outliers.
+    inflation : Prior, optional
+        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
+        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
+    correlation : float
+        By how much the noise of a sum over the PSF is larger than that of as many independent
+        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
+        pixel.
 
     Raises
     ------
     TypeError
-        If ``dof`` is not a number.
+        If a value has the wrong type.
     ValueError
-        If it is not positive and finite.
+        If it is out of its range.
 
     Examples
     --------
@@ -191,12 +307,14 @@ class StudentTNoise(_Noise):
     """
 
     dof: float
-
     kind: ClassVar[int] = STUDENT_NOISE
+    #: Each reweighting shrinks the error by a factor.
+    renewals: ClassVar[int] = 5
     takes_error: ClassVar[bool] = True
 
     def __post_init__(self):
         check_number("dof", self.dof, above=0.0)
+        super().__post_init__()
 
     def numbers(self) -> np.ndarray:
         return np.array([self.dof, 0.0, 0.0, 0.0])
@@ -209,14 +327,15 @@ class StudentTNoise(_Noise):
         n = self.dof
         return scale2 * (n + residual**2 / scale2) / (n + 1.0) * (n + 3.0) / (n + 1.0)
 
-    def expand(self, residual, mean, known):
+    def expand(self, residual, mean, known, scale=1.0):
         n = self.dof
+        known = known / scale**2
         z2 = residual**2 * known
         slope = (n + 1.0) * residual * known / (n + z2)
         return slope, (n + 1.0) * known * (n - z2) / (n + z2) ** 2, 0.01 * known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ContaminatedGaussian(_Noise):
     """Normal noise of which a share is wider: cosmic rays, hot pixels (Tukey 1960).
 
@@ -228,6 +347,13 @@ class ContaminatedGaussian(_Noise):
         Share of bad pixels, between 0 and 1.
     width : float
         Their scatter in units of the good pixels', above 1.
+    inflation : Prior, optional
+        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
+        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
+    correlation : float
+        By how much the noise of a sum over the PSF is larger than that of as many independent
+        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
+        pixel.
 
     Raises
     ------
@@ -245,14 +371,15 @@ class ContaminatedGaussian(_Noise):
 
     fraction: float
     width: float
-
     kind: ClassVar[int] = CONTAMINATED_NOISE
+    renewals: ClassVar[int] = 5
     takes_error: ClassVar[bool] = True
 
     def __post_init__(self):
         if not 0.0 < check_number("fraction", self.fraction) < 1.0:
             raise ValueError(f"fraction must lie between 0 and 1, found {self.fraction!r}")
         check_number("width", self.width, above=1.0)
+        super().__post_init__()
 
     def numbers(self) -> np.ndarray:
         return np.array([self.fraction, self.width, 0.0, 0.0])
@@ -264,7 +391,8 @@ class ContaminatedGaussian(_Noise):
         wide = self._wide_share(residual**2 / scale2)
         return scale2 / (1.0 - wide * (1.0 - self.width**-2))
 
-    def expand(self, residual, mean, known):
+    def expand(self, residual, mean, known, scale=1.0):
+        known = known / scale**2
         z2 = residual**2 * known
         wide = self._wide_share(z2)
         drop = 1.0 - self.width**-2
@@ -281,7 +409,7 @@ class ContaminatedGaussian(_Noise):
 
 
 #: What may be given as noise.
-NOISE_MODELS = (CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian)
+NOISE_MODELS = (NormalNoise, CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian)
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,14 +434,34 @@ class PixelNoise:
     @property
     def kind(self) -> int:
         """Noise kind of `bayesphot.kernels.structs`."""
-        return NORMAL_NOISE if self.model is None else self.model.kind
+        if self.model is None:
+            return NORMAL_NOISE
+        if self.is_inflated and self.model.kind == NORMAL_NOISE:
+            return SCALED_NOISE
+        return self.model.kind
+
+    @property
+    def is_inflated(self) -> bool:
+        """Whether the scale of the noise is sampled."""
+        return self.model is not None and self.model.inflation is not None
+
+    @property
+    def correlation(self) -> float:
+        """Factor on the noise of the pixels."""
+        return 1.0 if self.model is None else self.model.correlation
 
     @property
     def numbers(self) -> np.ndarray:
         """The (4,) numbers of the kind."""
-        return np.zeros(4) if self.model is None else self.model.numbers()
+        if self.model is None:
+            return np.zeros(4)
+        numbers = self.model.numbers()
+        numbers[INFLATED] = float(self.is_inflated)
+        return numbers
 
-    def expand(self, data: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, data: np.ndarray, mean: np.ndarray, scale: np.ndarray | float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return pseudo-data and weights whose normal has the likelihood's slope and curvature.
 
         About the expected values m the log likelihood of a pixel is
@@ -324,6 +472,8 @@ class PixelNoise:
         ----------
         data, mean : (ny, nx) arrays
             Data and expected values, both less the reference sky.
+        scale : (ny, nx) array or float
+            Factor on the noise.
 
         Raises
         ------
@@ -332,6 +482,6 @@ class PixelNoise:
         """
         if self.model is None or self.known is None:
             raise ValueError("normal noise needs no expansion")
-        slope, curvature, floor = self.model.expand(data - mean, mean, self.known)
+        slope, curvature, floor = self.model.expand(data - mean, mean, self.known, scale)
         weight = np.maximum(curvature, floor)
         return mean + slope / weight, weight

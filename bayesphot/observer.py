@@ -61,7 +61,9 @@ class Observer:
             if begun or not noise.takes_error:
                 variance = noise.variance(data - model, model + self.sky, scale2)
         weight = np.where(self.image.good, 1.0 / variance, 0.0)
-        nuisance = self._blank_modes() if modes is None else modes
+        nuisance = self._blank_modes()
+        if nuisance is not None and modes is not None:
+            nuisance[: len(modes)] = modes
         return Pixels(data, weight, self.sky, self.sky_error, PixelNoise(noise, known), nuisance)
 
     def _doubt(self, model: np.ndarray) -> np.ndarray | float:
@@ -74,11 +76,9 @@ class Observer:
         return 0.0 if error is None else (error.white * np.maximum(model, 0.0)) ** 2
 
     def _blank_modes(self) -> np.ndarray | None:
-        """Return the images of the PSF's modes where there is no source; None without modes."""
-        error = self.plan.settings.psf_error
-        if error is None or not error.amplitude_sd:
-            return None
-        return np.zeros((len(error.amplitude_sd), *self.image.shape))
+        """Return the images of the nuisances where there is no source; None without any."""
+        n = len(self.plan.settings.nuisance_sd)
+        return np.zeros((n, *self.image.shape)) if n else None
 
     def _scale2(self, residual: np.ndarray) -> np.ndarray:
         """Return the squared error of each pixel: as given, or one estimated from the image.
@@ -86,18 +86,23 @@ class Observer:
         Zero for noise that says itself how large it is.
         """
         if self.image.error is not None:
-            return self.image.error**2
+            return (self._correlation * self.image.error) ** 2
         if self.plan.noise is not None and not self.plan.noise.takes_error:
             return np.zeros(self.image.shape)
         if not self.image.good.any():
             return np.ones(self.image.shape)
-        level = estimate_noise(residual, self.bad)
+        level = self._correlation * estimate_noise(residual, self.bad)
         # A noiseless image still needs a scale; nothing depends on which.
         level = level if level > 0.0 else max(float(np.abs(residual).max()), 1.0) * 1e-6
         log.info("no error given: noise of %g per pixel estimated from the image", level)
         estimated = f"estimated: {level:.6g} per pixel"
         self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
         return np.full(self.image.shape, level**2)
+
+    @property
+    def _correlation(self) -> float:
+        """Factor on the noise of the pixels."""
+        return 1.0 if self.plan.noise is None else self.plan.noise.correlation
 
     def renew_sky(self, model: np.ndarray, boxes: np.ndarray) -> None:
         """Measure the sky again, sources subtracted, outside all fit boxes where it can be.

@@ -117,6 +117,22 @@ class GroupData:
         )
         return replace(self, batches=(batch, *self.batches[1:]))
 
+    def propose_scales(self, normals: np.ndarray, density: np.ndarray) -> GroupData:
+        """Return the batch with the last shared parameter of each group as ln(scale) of its noise.
+
+        Parameters
+        ----------
+        normals : (G, 2) array
+            Mean and precision of the normals it is proposed from.
+        density : (6,) array
+            Numbers of the prior of the scale.
+        """
+        shared_prior = self.batch.shared_prior.copy()
+        shared_prior[:, -1, :2] = normals
+        shared_prior[:, -1, 2:] = density
+        batch = self.batch._replace(shared_prior=shared_prior)
+        return replace(self, batches=(batch, *self.batches[1:]))
+
 
 def make_boxes(x, y, fit_shape: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
     """Return fit boxes clipped to the image: (n, 4) first row, end row, first and end column."""

@@ -220,6 +220,7 @@ def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
     """Return 1, or 1 / reduced chi-squared where that is more than 3 sigma above its mean."""
     freedom = np.maximum(data.n_pixel - joint_sizes(data), 1)
     reduced = scene.fitted.group[:, batches.FIT_CHI2] / freedom
+    reduced = reduced * scene.pixels.noise.correlation**2
     usual = 1.0 + 3.0 * np.sqrt(2.0 / freedom)
     return np.where(reduced > usual, 1.0 / np.maximum(reduced, 1.0), 1.0)
 

@@ -20,6 +20,7 @@ from bayesphot.sampling import (
     sample_ensemble,
     sample_independence,
 )
+from bayesphot.scales import find_scales
 from bayesphot.scene import Scene, render_offset
 from bayesphot.settings import ModelSettings
 
@@ -127,7 +128,14 @@ def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
     if pixels.noise.kind == NORMAL_NOISE or scene.fit is None:
         return scene
     mean = scene.model + render_offset(scene, settings)
-    data, weight = pixels.noise.expand(pixels.data, mean)
+    scale: np.ndarray | float = 1.0
+    if settings.inflation is not None:
+        normals, scale = find_scales(scene, settings, mean)
+        # Engines that start from the fit start there.
+        shared = scene.fit.shared.copy()
+        shared[:, -1] = normals[:, 0]
+        scene = replace(scene, scales=normals, fit=replace(scene.fit, shared=shared))
+    data, weight = pixels.noise.expand(pixels.data, mean, scale)
     good = pixels.weight > 0.0
     pixels = replace(
         pixels,
@@ -183,9 +191,12 @@ def _sample_groups(scene: Scene, groups: np.ndarray, settings, plan: SamplingPla
 def _cut(scene: Scene, groups: np.ndarray, settings: ModelSettings) -> GroupData:
     """Cut the patches of some groups for the sampling."""
     member, start = scene.grouped.select(groups)
-    return cut_batch(
+    data = cut_batch(
         scene.pixels, scene.model, scene.sources, member, start, settings, sampling=True
     )
+    if settings.inflation is None or scene.scales is None:
+        return data
+    return data.propose_scales(scene.scales[groups], settings.inflation.whole())
 
 
 def _hold_variance(data: GroupData, scene: Scene, groups: np.ndarray) -> GroupData:
@@ -194,10 +205,12 @@ def _hold_variance(data: GroupData, scene: Scene, groups: np.ndarray) -> GroupDa
     A variance that follows the model reads fluxes off the scatter of the residuals, too. Where
     that is not photon noise (a wrong PSF under a bright star) it says something false of them.
     """
-    if not np.any(data.batch.noise_kind == CCD_NOISE):
+    noise = scene.pixels.noise
+    # A sampled scale is another answer to residuals that are too large.
+    if noise.is_inflated or not np.any(data.batch.noise_kind == CCD_NOISE):
         return data
     freedom = np.maximum(data.n_pixel - joint_sizes(data), 1)
-    reduced = scene.fitted.group[groups, batches.FIT_CHI2] / freedom
+    reduced = scene.fitted.group[groups, batches.FIT_CHI2] / freedom * noise.correlation**2
     poor = reduced > 1.0 + POOR * np.sqrt(2.0 / freedom)
     return data.hold_variance(poor & (data.batch.noise_kind == CCD_NOISE))
 

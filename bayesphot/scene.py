@@ -92,6 +92,8 @@ class Scene:
         group itself.
     settled : (ny, nx) array or None
         The model under which fits that were carried over from an earlier round were made.
+    scales : (G, 2) array or None
+        For a sampled scale of the noise: mean and precision of the normal that proposes ln(scale).
     """
 
     pixels: Pixels
@@ -102,6 +104,7 @@ class Scene:
     model: np.ndarray
     shape_cavity: np.ndarray | None = None
     settled: np.ndarray | None = None
+    scales: np.ndarray | None = None
 
     @property
     def fitted(self) -> GroupFit:

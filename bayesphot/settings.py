@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayesphot.layout import Layout, get_layout
-from bayesphot.priors import PriorSet
+from bayesphot.priors import Prior, PriorSet
 from bayesphot.psf import PSFError
 
 __all__ = ["ModelSettings"]
@@ -42,6 +42,9 @@ class ModelSettings:
         Nuisance images with an unknown amplitude in each group: sds of the amplitudes about 0.
     psf_error : PSFError or None
         The PSF's error; its modes are the first nuisances.
+    inflation : Prior or None
+        Prior of a factor on the noise of each group. Its logarithm has the last nuisance's place,
+        an empty image.
     """
 
     psf_kind: int
@@ -58,6 +61,7 @@ class ModelSettings:
     fitter: Any = None
     nuisance_sd: tuple[float, ...] = ()
     psf_error: PSFError | None = None
+    inflation: Prior | None = None
 
     @property
     def n_shared(self) -> int:
@@ -67,7 +71,8 @@ class ModelSettings:
     @property
     def nuisance_names(self) -> tuple[str, ...]:
         """Names of the nuisances' amplitudes in the posterior."""
-        return () if self.psf_error is None else self.psf_error.names
+        names = () if self.psf_error is None else self.psf_error.names
+        return names if self.inflation is None else (*names, "inflation")
 
     @property
     def n_sky(self) -> int:

@@ -42,6 +42,8 @@ from bayesphot.settings import ModelSettings
 __all__ = ["BasicPSFPhotometry"]
 
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+#: How far engines that spread states about the fit spread ln(scale) of the noise.
+INFLATION_SD = 0.1
 _BACKGROUNDS = {False: "none", "prior": "prior", "flat": "flat", "plane": "plane"}
 
 
@@ -72,7 +74,7 @@ class BasicPSFPhotometry:
         None: ``Sampler()``. False: least squares only; posterior columns are NaN.
     priors : mapping, optional
         From parameter names to distributions: see `bayesphot.priors.normalise_priors`.
-    noise : CCDNoise, PoissonNoise, StudentTNoise or ContaminatedGaussian, optional
+    noise : CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian or NormalNoise, optional
         How pixels scatter. The first two have their variance from the fitted model, the others
         their scale from ``error``. None: normal noise from ``error``, or estimated from the
         image.
@@ -276,6 +278,8 @@ class BasicPSFPhotometry:
         if priors.background is not None and background == "none":
             background = "prior"
         sigma = float(psf.shape_start[0])
+        modes = () if self.psf_error is None else self.psf_error.amplitude_sd
+        inflation = None if self.noise is None else self.noise.inflation
         return ModelSettings(
             psf_kind=psf.kind,
             shape_names=psf.shape_names,
@@ -289,8 +293,9 @@ class BasicPSFPhotometry:
             background=background,
             priors=priors,
             fitter=self.fitter,
-            nuisance_sd=() if self.psf_error is None else self.psf_error.amplitude_sd,
+            nuisance_sd=modes if inflation is None else (*modes, INFLATION_SD),
             psf_error=self.psf_error,
+            inflation=inflation,
         )
 
     def _sample(self, image: Image, looped: LoopResult, settings, workers, begin, fitted):

@@ -35,6 +35,7 @@ from .random import seed_stream_into
 from .structs import (
     CENTER_X,
     DEGENERATE,
+    INFLATED,
     LOG_SHAPE,
     PRECISION_X,
     RADIUS,
@@ -420,7 +421,10 @@ def _store(batch, g, group, out, summary, kept):
         )
     for e in range(group.n_shared):
         i = n_free + n_flux + e
-        _copy_row(out[i], summary[i], 0.0, kept.shared[e, g], kept.shared_summary[e, g])
+        if group.noise[INFLATED] > 0.0 and e == group.n_shared - 1:
+            _copy_shape(out[i], summary[i], kept.shared[e, g], kept.shared_summary[e, g])
+        else:
+            _copy_row(out[i], summary[i], 0.0, kept.shared[e, g], kept.shared_summary[e, g])
 
 
 @borrowing
@@ -437,7 +441,7 @@ def _copy_row(draws, summary, origin, to_draws, to_summary):
 
 @borrowing
 def _copy_shape(draws, summary, to_draws, to_summary):
-    """Copy draws of a shape (not its logarithm) and the summary of its logarithm, made linear."""
+    """Copy draws of a shape or a scale from those of its logarithm, and the summary made linear."""
     mean = 0.0
     for s in range(draws.size):
         to_draws[s] = math.exp(draws[s])

@@ -14,11 +14,15 @@ from .structs import (
     CCD_NOISE,
     DATA,
     FLUX_DENSITY,
+    INFLATED,
     KNOWN,
     NEIGHBOURS,
     NORMAL_NOISE,
     PIXEL_WEIGHT,
     POISSON_NOISE,
+    SCALED_NOISE,
+    SHARED_MEAN,
+    SHARED_PRECISION,
     STUDENT_NOISE,
     TRUE_DATA,
 )
@@ -30,8 +34,8 @@ def log_pixel_likelihood(kind, noise, data, mean, known):
 
     CCD: normal about the mean with variance v = a + max(mean + known, 0) b, at least c, where
     a = (read noise / gain)^2, b = 1 / gain and known the level taken out of data and mean
-    before. Poisson: k ln m - m with m = mean + known, k = data + known. Student t of a degrees
-    of freedom, and a normal of which a share a is b times wider: known is 1 / scale^2.
+    before. Poisson: k ln m - m with m = mean + known, k = data + known. Normal, Student t of a
+    degrees of freedom, and a normal of which a share a is b times wider: known is 1 / scale^2.
     """
     r = data - mean
     if kind == CCD_NOISE:
@@ -44,6 +48,8 @@ def log_pixel_likelihood(kind, noise, data, mean, known):
             return -np.inf
         return counts * math.log(expected) - expected
     chi2 = r * r * known
+    if kind == SCALED_NOISE:
+        return -0.5 * chi2
     if kind == STUDENT_NOISE:
         return -0.5 * (noise[0] + 1.0) * math.log1p(chi2 / noise[0])
     # Contaminated: the two normals, the larger taken out.
@@ -79,19 +85,30 @@ def log_exact_over_normal(group, work, linear):
     """Return the log ratio of the exact density to the one the linear parameters came from.
 
     Over the good pixels: exact likelihood over exp(-w r^2 / 2); over the linear parameters:
-    priors that are neither flat nor normal. ``work.unit`` holds the unit sources.
+    priors that are neither flat nor normal. ``work.unit`` holds the unit sources. A sampled scale
+    s of the noise divides residuals, p(r; s) = p(r / s) / s; its logarithm was drawn from the
+    normal of its column's prior, which gives way to the prior of s.
     """
     s = 0.0
+    n_shared = group.n_shared
+    log_scale = 0.0
+    if group.noise[INFLATED] > 0.0:
+        n_shared -= 1
+        log_scale = linear[group.n_source + n_shared]
+        off = log_scale - group.shared[n_shared, SHARED_MEAN]
+        s += 0.5 * off * off * group.shared[n_shared, SHARED_PRECISION] + log_scale
+        s += log_prior_density(group.shared_density[n_shared], math.exp(log_scale))
     if group.n_density > 0:
         if group.flux_free == 1:
             for k in range(group.n_source):
                 s += log_prior_density(group.prior[k, FLUX_DENSITY:], linear[k])
-        for e in range(group.n_shared):
+        for e in range(n_shared):
             s += log_prior_density(group.shared_density[e], linear[group.n_source + e])
     if group.noise_kind == NORMAL_NOISE or s == -np.inf:
         return s
     model = work.model
     fill_model(group, work, linear, model)
+    shrink = math.exp(-log_scale)
     for p in range(model.size):
         w = group.pixels[PIXEL_WEIGHT, p]
         if w > 0.0:
@@ -99,11 +116,11 @@ def log_exact_over_normal(group, work, linear):
             exact = log_pixel_likelihood(
                 group.noise_kind,
                 group.noise,
-                group.pixels[TRUE_DATA, p],
+                model[p] + shrink * (group.pixels[TRUE_DATA, p] - model[p]),
                 model[p],
                 group.pixels[KNOWN, p],
             )
-            s += exact + 0.5 * w * r * r
+            s += exact + 0.5 * w * r * r - log_scale
     return s
 
 

@@ -18,6 +18,11 @@ CCD_NOISE = 1
 POISSON_NOISE = 2
 STUDENT_NOISE = 3
 CONTAMINATED_NOISE = 4
+#: Normal of a scale that is sampled.
+SCALED_NOISE = 5
+#: Place among the numbers of a noise kind: 1 where the scale of all pixels is sampled, its
+#: logarithm being the value of the last shared column, which is empty.
+INFLATED = 3
 
 #: Kinds of prior densities of one parameter, and their numbers: see ``priors``.
 FLAT = 0

@@ -13,6 +13,7 @@ from bayesphot.priors.distributions import (
     LogUniform,
     Normal,
     PowerLaw,
+    Prior,
     TruncatedNormal,
     Uniform,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "LogUniform",
     "Normal",
     "PowerLaw",
+    "Prior",
     "PriorSet",
     "TruncatedNormal",
     "Uniform",

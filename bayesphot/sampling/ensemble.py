@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, N_SUMMARY, R_HAT, summarise_into
-from bayesphot.kernels.structs import FLUX, LOG_SHAPE, X, Y
+from bayesphot.kernels.structs import FLUX, INFLATED, LOG_SHAPE, X, Y
 from bayesphot.layout import Layout
 from bayesphot.patch import GroupData
 from bayesphot.sampling.budget import (
@@ -207,8 +207,10 @@ def _store_group(draws, target, budget, vectors, acceptance, count, *, trusted) 
     vectors[: target.n_nonlinear] += target.origin[:, None]
     keys = (*target.layout.nonlinear, *target.layout.linear)
     first, n = target.sources.start, target.n_source
+    inflated = target.data.batch.noise[INFLATED] > 0.0
     for place, key in enumerate(keys):
-        if key[0] == "shape":
+        # A scale of the noise is the last parameter.
+        if key[0] == "shape" or (inflated and place == len(keys) - 1):
             vectors[place] = np.exp(vectors[place])
     summary = _summarise(vectors, budget)
     shared = 0

@@ -9,7 +9,7 @@ if, the posterior is right; coverage is averaged over the prior. All groups coun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from bands import rank_p_value
@@ -148,10 +148,12 @@ def calibrate(
     scatter: str = "normal",
     flux_prior: str = "normal",
     fitted_as: str | None = None,
+    inflation: float = 0.0,
 ) -> CalibrationOutcome:
     """Draw truths from the prior, simulate, fit and rank.
 
-    ``fitted_as`` names another noise model for the fit than the one that made the data.
+    ``fitted_as`` names another noise model for the fit than the one that made the data;
+    ``inflation`` is the width of a log-normal factor on the noise of each group.
     """
     rng = np.random.default_rng(seed)
     law = SCATTERS[scatter]
@@ -165,8 +167,13 @@ def calibrate(
     sigma = SIGMA * np.exp(SHAPE_WIDTH * sigma_free * rng.standard_normal((n_group, 1)))
     sky = law.sky + law.sky_sd * sky_free * rng.standard_normal(n_group)
     sigmas = np.repeat(sigma, n_star, axis=1)
+    draw_noise, noise = law.draw, model.model
+    if inflation:
+        factor = np.exp(inflation * rng.standard_normal(n_group))
+        draw_noise = inflate_noise(law, factor)
+        noise = replace(noise or bp.NormalNoise(), inflation=bp.LogNormal(1.0, inflation))
     field = make_field(
-        rng, places, flux, sigma=sigmas, noise=law.noise, sky=sky, pitch=PITCH, scatter=law.draw
+        rng, places, flux, sigma=sigmas, noise=law.noise, sky=sky, pitch=PITCH, scatter=draw_noise
     )
     psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
     psf.sigma.fixed = not sigma_free
@@ -182,7 +189,7 @@ def calibrate(
         bkg_estimator=law.sky,
         priors=priors,
         sampler=sampler,
-        noise=model.model,
+        noise=noise,
         seed=seed,
     )
     error = field.error if model.gives_error else None
@@ -195,6 +202,9 @@ def calibrate(
     if sky_free:
         values = result.posterior["background"].values
         truth["background"], drawn["background"] = sky, values.reshape(-1, n_group)
+    if inflation:
+        truth["inflation"] = factor
+        drawn["inflation"] = result.posterior["inflation"].values.reshape(-1, n_group)
     if n_star == 2:
         # What the blend knows best and worst.
         both = draws_by_group(result, "flux", n_star)
@@ -203,6 +213,19 @@ def calibrate(
         drawn["difference"] = both[..., 0] - both[..., 1]
     rank = {name: rank_truth(drawn[name], truth[name]) for name in truth}
     return CalibrationOutcome(rank, float(np.mean(np.asarray(result["flags"]) != 0)))
+
+
+def inflate_noise(law: Scatter, factor: np.ndarray) -> Callable:
+    """Return the law with deviations from the mean times a factor in each group's cell."""
+
+    def draw(rng, mean):
+        drawn = law.draw(rng, mean) if law.draw else rng.normal(mean, law.noise)
+        n_row, n_col = (side // PITCH for side in mean.shape)
+        cells = np.ones(n_row * n_col)
+        cells[: factor.size] = factor
+        return mean + np.kron(cells.reshape(n_row, n_col), np.ones((PITCH, PITCH))) * (drawn - mean)
+
+    return draw
 
 
 def rank_truth(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -72,6 +72,38 @@ def test_ranks_are_uniform_for_every_noise_and_prior(
         assert low <= outcome.coverage(name, LEVEL) <= high, name
 
 
+#: Design, sigma and sky free, noise, seed; the factor on the noise has a width of 0.3.
+INFLATED = [
+    ("single", True, "normal", 451),
+    ("pair at 1.0 FWHM", False, "normal", 452),
+    ("single", False, "ccd", 453),
+    ("single", True, "student", 454),
+    ("single", False, "contaminated", 455),
+    ("pair at 1.0 FWHM", True, "ccd", 456),
+]
+
+
+@pytest.mark.parametrize(
+    ("design", "free", "scatter", "seed"),
+    [pytest.param(*case, marks=[] if case[-1] < 454 else pytest.mark.slow) for case in INFLATED],
+)
+def test_ranks_are_uniform_where_the_scale_of_the_noise_is_sampled(design, free, scatter, seed):
+    outcome = calibrate(
+        design,
+        N_GROUP,
+        seed,
+        sigma_free=free,
+        sky_free=free,
+        scatter=scatter,
+        inflation=0.3,
+    )
+    p_values = outcome.p_values()
+    low, high = binomial_band(N_GROUP, LEVEL, per_test(len(p_values)))
+    for name, p_value in p_values.items():
+        assert p_value > per_test(len(p_values)), name
+        assert low <= outcome.coverage(name, LEVEL) <= high, name
+
+
 @pytest.mark.parametrize(("scatter", "seed"), [("student", 441), ("contaminated", 442)])
 def test_outliers_through_normal_noise_fail(scatter, seed):
     """The experiment can tell: the same data fitted as if there were no outliers."""

@@ -6,6 +6,8 @@ compared by Welch's t over them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bands import per_test, welch_p_values
@@ -20,18 +22,24 @@ ENGINES = (
     bp.Sampler(draws=1500, chains=16),
     bp.EmceeSampler(draws=600, chains=12, steps=300, max_steps=300),
 )
-#: Noise, flux prior, prior of the offset in x, error of the PSF (whose width is then fixed).
+#: Noise, flux prior, prior of the offset in x, error of the PSF (whose width is then fixed), prior
+#: of a factor on the noise.
 CASES = [
-    ("ccd", "normal", None, None),
-    ("poisson", "half-normal", bp.Normal(0.1, 0.3), None),
-    ("student", "log-normal", None, None),
-    ("contaminated", "power law", bp.Uniform(-0.8, 0.9), None),
-    ("normal", "power law", bp.TruncatedNormal(0.0, 0.4, -0.3, 1.0), None),
-    ("normal", "normal", None, bp.PSFError(0.1, 0.03)),
-    ("ccd", "power law", None, bp.PSFError(0.1, 0.03)),
-    ("poisson", "normal", None, bp.PSFError(0.1)),
-    ("student", "normal", None, bp.PSFError(0.1, 0.03)),
-    ("contaminated", "normal", None, bp.PSFError(0.1)),
+    ("ccd", "normal", None, None, None),
+    ("poisson", "half-normal", bp.Normal(0.1, 0.3), None, None),
+    ("student", "log-normal", None, None, None),
+    ("contaminated", "power law", bp.Uniform(-0.8, 0.9), None, None),
+    ("normal", "power law", bp.TruncatedNormal(0.0, 0.4, -0.3, 1.0), None, None),
+    ("normal", "normal", None, bp.PSFError(0.1, 0.03), None),
+    ("ccd", "power law", None, bp.PSFError(0.1, 0.03), None),
+    ("poisson", "normal", None, bp.PSFError(0.1), None),
+    ("student", "normal", None, bp.PSFError(0.1, 0.03), None),
+    ("contaminated", "normal", None, bp.PSFError(0.1), None),
+    ("normal", "normal", None, bp.PSFError(0.1, 0.03), bp.LogNormal(1.3, 0.3)),
+    ("normal", "power law", None, None, bp.Uniform(0.5, 1.1)),
+    ("ccd", "normal", None, None, bp.LogNormal(1.3, 0.3)),
+    ("student", "normal", None, None, bp.LogUniform(0.5, 3.0)),
+    ("contaminated", "normal", bp.Normal(0.1, 0.3), None, bp.HalfNormal(2.0)),
 ]
 
 
@@ -51,13 +59,15 @@ def stack_parameters(result) -> np.ndarray:
     """Return the draws of all parameters as (chain, draw, parameter)."""
     names = [name for name in PARAMETERS if name in result.posterior]
     columns = [result.posterior[name].values[..., k] for name in names for k in range(2)]
-    shared = [name for name in ("background", "psf_width_error") if name in result.posterior]
+    shared = [
+        name for name in ("background", "psf_width_error", "inflation") if name in result.posterior
+    ]
     columns += [result.posterior[name].values[..., 0] for name in shared]
     return np.stack(columns, axis=-1)
 
 
-@pytest.mark.parametrize(("scatter", "flux_prior", "offset", "psf_error"), CASES)
-def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset, psf_error) -> None:
+@pytest.mark.parametrize(("scatter", "flux_prior", "offset", "psf_error", "inflation"), CASES)
+def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset, psf_error, inflation) -> None:
     image, error, start, law, unit = make_pair(scatter)
     psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
     psf.sigma.fixed = psf_error is not None
@@ -67,6 +77,9 @@ def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset, psf_error)
         priors["sigma"] = bp.TruncatedNormal(SIGMA, 0.2, 1.0, 2.0)
     if offset is not None:
         priors["x"] = offset
+    noise = law.model
+    if inflation is not None:
+        noise = replace(noise or bp.NormalNoise(), inflation=inflation)
     draws = []
     for engine in ENGINES:
         phot = bp.BasicPSFPhotometry(
@@ -75,7 +88,7 @@ def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset, psf_error)
             group_maker=bp.DAOGroup(8.0),
             bkg_estimator=law.sky,
             priors=priors,
-            noise=law.model,
+            noise=noise,
             psf_error=psf_error,
             sampler=engine,
             seed=31,

@@ -27,7 +27,7 @@ ROWS = (
     ("trials",),
     ("populate", "observer"),
     ("assemble", "refit", "sample"),
-    ("astropy_fit", "restarts"),
+    ("astropy_fit", "restarts", "scales"),
     ("plan",),
     ("accept", "execute"),
     ("plotting",),

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import oracle
 import pytest
-from kernel_scene import open_kernel
+from kernel_scene import SIGMA, make_scene, open_kernel
 from scipy import stats
 
 from bayesphot.kernels.noise import log_pixel_likelihood
 from bayesphot.noise import (
     CCDNoise,
     ContaminatedGaussian,
+    NormalNoise,
     PixelNoise,
     PoissonNoise,
     StudentTNoise,
 )
+from bayesphot.priors import LogNormal, Normal, Uniform
+from bayesphot.target import Target
+
+SIGMA_LOG = math.log(SIGMA)
 
 
 def ccd_variance(noise, expected):
@@ -182,6 +189,85 @@ def test_the_weight_of_a_wide_outlier_vanishes() -> None:
     np.testing.assert_allclose(variance, [4.0, 4.0 * 900.0], rtol=1e-3)
 
 
+SCALABLE = [
+    NormalNoise(),
+    CCDNoise(gain=2.0, read_noise=6.0, sky=10.0),
+    StudentTNoise(3.0),
+    ContaminatedGaussian(0.02, 20.0),
+]
+
+
+@pytest.mark.parametrize("noise", SCALABLE, ids=repr)
+def test_a_correlation_factor_multiplies_the_noise_of_every_pixel(noise) -> None:
+    mean, residual = np.array([0.0, 40.0, 500.0]), np.array([3.0, -2.0, 10.0])
+    scale2 = np.array([4.0, 4.0, 9.0]) * noise.takes_error
+    wide = replace(noise, correlation=1.5)
+    # An error map comes to the model with the factor in it.
+    given = scale2 * 1.5**2
+    found = wide.variance(1.5 * residual, mean, given)
+    np.testing.assert_allclose(found, 1.5**2 * noise.variance(residual, mean, scale2))
+    assert repr(wide).endswith("correlation=1.5)")
+
+
+@pytest.mark.parametrize("noise", SCALABLE, ids=repr)
+def test_scaled_expansions_are_those_of_the_scaled_noise(noise) -> None:
+    """A correlation factor of 2 is a scale of 2; the pull is the slope by the scale's logarithm."""
+    mean, residual = np.array([0.0, 40.0, 500.0]), np.array([3.0, -2.0, 10.0])
+    scale2 = np.array([4.0, 4.0, 9.0]) * noise.takes_error
+    doubled = replace(noise, correlation=2.0)
+    known, doubled_known = noise.known(7.0, scale2), doubled.known(7.0, 4.0 * scale2)
+    for mine, theirs in zip(
+        noise.expand(residual, mean, known, 2.0),
+        doubled.expand(residual, mean, doubled_known),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, theirs)
+    log_likelihood = open_kernel(log_pixel_likelihood)
+    pixel = PixelNoise(replace(noise, inflation=LogNormal(1.0, 0.3)), known)
+
+    def likelihood(p, scale):
+        data = mean[p] + residual[p] / scale
+        return log_likelihood(pixel.kind, pixel.numbers, data, mean[p], known[p])
+
+    pull = noise.pull(residual, mean, known, 2.0)
+    for p in range(3):
+        low, high = (likelihood(p, 2.0 * math.exp(d)) for d in (-1e-4, 1e-4))
+        assert pull[p] == pytest.approx((high - low) / 2e-4, abs=1e-6)
+
+
+def test_the_joint_density_holds_the_scale_of_the_noise() -> None:
+    """Against scipy: flux, sky and scale of a lone star whose place is known."""
+    inflation = LogNormal(1.2, 0.3)
+    scene = make_scene(
+        31,
+        (1,),
+        free_x=False,
+        free_y=False,
+        background="prior",
+        nuisance_sd=(0.1,),
+        inflation=inflation,
+    )
+    pixels = scene.pixels
+    known = np.where(pixels.weight > 0.0, pixels.weight, 1.0)
+    noise = PixelNoise(NormalNoise(inflation=inflation), known)
+    blank = np.zeros((1, *pixels.data.shape))
+    scene = replace(scene, pixels=replace(pixels, noise=noise, nuisance=blank))
+    data = scene.batch().propose_scales(np.array([[0.1, 400.0]]), inflation.whole())
+    layout = scene.settings.layout(1, sampling=True)
+    target = Target(data, 0, layout)
+    vectors = np.array([[900.0, 0.3, 0.0], [1500.0, -0.2, 0.4], [1200.0, 0.1, -0.3]])
+    group = scene.oracle_group(0)
+    unit = oracle.render_source(group.x, group.y, np.array([*group.state[0, :2], 1.0, SIGMA_LOG]))
+    expected = [
+        stats.norm.logpdf(group.data, flux * unit + sky, math.exp(t) / np.sqrt(group.weight)).sum()
+        + stats.norm.logpdf(sky, 0.0, pixels.sky_error)
+        + stats.norm.logpdf(t, math.log(1.2), 0.3)
+        for flux, sky, t in vectors
+    ]
+    found = target.log_joint(vectors)
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
@@ -191,6 +277,37 @@ def test_the_weight_of_a_wide_outlier_vanishes() -> None:
         (lambda: ContaminatedGaussian(1.0, 3.0), ValueError, "fraction must lie between"),
         (lambda: ContaminatedGaussian(0.1, 1.0), ValueError, "width must be finite and above 1"),
         (lambda: ContaminatedGaussian(0.1, None), TypeError, "width must be a number"),
+        (
+            lambda: NormalNoise(correlation=0.9),
+            ValueError,
+            "correlation must be finite and >= 1, found 0.9",
+        ),
+        (lambda: CCDNoise(1.0, 2.0, correlation="2"), TypeError, "correlation must be a number"),
+        (
+            lambda: NormalNoise(inflation=0.3),
+            TypeError,
+            r"inflation must be a distribution such as LogNormal\(1, 0.3\), or None, found 0.3",
+        ),
+        (
+            lambda: StudentTNoise(4.0, inflation=Normal(1.0, 0.1)),
+            ValueError,
+            r"inflation must be a proper distribution of positive numbers .*found Normal",
+        ),
+        (
+            lambda: NormalNoise(inflation=Uniform(low=0.5)),
+            ValueError,
+            r"inflation must be a proper distribution of positive numbers .*found Uniform",
+        ),
+        (
+            lambda: PoissonNoise(correlation=1.5),
+            ValueError,
+            "correlation must be 1.0 for PoissonNoise.*found 1.5",
+        ),
+        (
+            lambda: PoissonNoise(inflation=LogNormal(1.0, 0.3)),
+            ValueError,
+            "inflation must be None for PoissonNoise.*found LogNormal",
+        ),
     ],
 )
 def test_impossible_noise_is_refused(make, error, text) -> None:
