@@ -124,6 +124,13 @@ def _add_run(commands: Any) -> None:
     width.add_argument("--fwhm", type=_positive, metavar="F", help="or full width at half maximum")
     psf.add_argument("--fit-sigma", action="store_true", help="fit the width as well")
     psf.add_argument(
+        "--psf-error",
+        type=_positive,
+        metavar="WIDTH",
+        help="relative error of the width (standard deviation, e.g. 0.01): a mode of the PSF that "
+        "is marginalised in each group; not with --fit-sigma",
+    )
+    psf.add_argument(
         "--shape",
         choices=("group", "image", "source"),
         default="group",
@@ -156,6 +163,22 @@ def _add_run(commands: Any) -> None:
         help="normal, ccd (with --gain), poisson (the image is in counts), student:DOF or "
         "contaminated:FRACTION,WIDTH (outliers; the scale is --error); default: ccd where --gain "
         "is given, else normal",
+    )
+
+    noise.add_argument(
+        "--correlation",
+        type=_least_one,
+        default=1.0,
+        metavar="R",
+        help="factor on the noise of the pixels of a resampled (drizzled) image, for what their "
+        "correlation adds to a sum over the PSF (default: 1)",
+    )
+    noise.add_argument(
+        "--inflation",
+        type=_positive,
+        metavar="W",
+        help="sample a factor on the noise of each group, log-normal about 1 of this width, e.g. "
+        "0.3",
     )
 
     search = run.add_argument_group("search and groups")
@@ -281,6 +304,13 @@ def _positive(text: str) -> float:
     value = _number(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"must be positive, found {text}")
+    return value
+
+
+def _least_one(text: str) -> float:
+    value = _number(text)
+    if value < 1.0:
+        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
     return value
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def run_image(arguments: Namespace) -> None:
     # ReadError is a ValueError.
     with _refuse_bad_use(ReadError):
         image, error, mask = _read_images(arguments)
-        noise = _choose_noise(arguments, image.header)
+        noise = _scale_noise(_choose_noise(arguments, image.header), arguments)
     data = image.to_nddata()
     with _refuse_bad_use(ValueError):
         photometry = _configure_run(arguments, noise=noise)
@@ -149,6 +150,24 @@ def _choose_noise(arguments: Namespace, header: Any) -> Any:
         return getattr(bp, model)(*values)
 
 
+def _scale_noise(noise: Any, arguments: Namespace) -> Any:
+    """Return the noise with the factors of the options; None without noise and factors."""
+    factors: dict[str, Any] = {}
+    if arguments.correlation != 1.0:
+        factors["correlation"] = arguments.correlation
+    if arguments.inflation is not None:
+        factors["inflation"] = bp.LogNormal(1.0, arguments.inflation)
+    if not factors:
+        return noise
+    if isinstance(noise, bp.PoissonNoise):
+        option = next(iter(factors))
+        raise UsageError(
+            f"--{option} is a factor on the noise, which counts do not have: give --gain 1 instead "
+            "of --noise poisson"
+        )
+    return replace(bp.NormalNoise() if noise is None else noise, **factors)
+
+
 def _read_ccd(arguments: Namespace, header: Any) -> Any:
     """Return the noise of a CCD, its numbers given or from the header."""
     if arguments.gain is None:
@@ -184,6 +203,10 @@ def _read_setting(
 
 def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
     """Return the photometry that the options describe."""
+    if arguments.psf_error is not None and arguments.fit_sigma:
+        raise UsageError(
+            "--psf-error is the error of a known width and --fit-sigma fits it: give one"
+        )
     sigma = arguments.sigma or arguments.fwhm / FWHM_PER_SIGMA
     psf_model = bp.IntegratedGaussianPRF(sigma=sigma)
     psf_model.sigma.fixed = not arguments.fit_sigma
@@ -201,6 +224,7 @@ def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
         fit_background=arguments.background if has_sky else False,
         sampler=_choose_sampler(arguments),
         noise=noise,
+        psf_error=None if arguments.psf_error is None else bp.PSFError(width=arguments.psf_error),
         shape=arguments.shape,
         niters=arguments.niters,
         max_group_size=arguments.max_group_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ import numpy as np
 from astropy import units as u
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["Image", "prepare_image"]
+__all__ = ["Image", "find_resampling", "prepare_image"]
+
+#: Keywords that resampling leaves: of AstroDrizzle (NDRIZIM; D001PIXF, D001KERN, ...), of
+#: calwebb's resample step (S_RESAMP = COMPLETE), of SWarp (RESAMPT1, ...).
+_RESAMPLED = re.compile(r"NDRIZIM|D\d{3}(PIXF|KERN|SCAL|OUUN)|RESAMPT\d+|S_RESAMP", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +126,22 @@ def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image
     if sigma is not None:
         sigma[~good] = 1.0
     return Image(data, good, sigma, unit, **carried)
+
+
+def find_resampling(header: Mapping | None) -> str | None:
+    """Return a keyword that says that an image was resampled, None if there is none.
+
+    Parameters
+    ----------
+    header : mapping or None
+        Keywords of a FITS header.
+    """
+    for key, value in (header or {}).items():
+        if _RESAMPLED.fullmatch(str(key)):
+            if str(key).upper() == "S_RESAMP" and str(value).strip().upper() != "COMPLETE":
+                continue
+            return str(key)
+    return None
 
 
 def _unpack_image(image) -> dict:

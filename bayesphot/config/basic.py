@@ -31,7 +31,7 @@ from bayesphot.config.arguments import (
 from bayesphot.config.describe import describe_run, show_model
 from bayesphot.config.samplers import count_kept, plan_sampling
 from bayesphot.execute import Workers
-from bayesphot.image import Image, prepare_image
+from bayesphot.image import Image, find_resampling, prepare_image
 from bayesphot.loop import LoopPlan, LoopResult, run_loop
 from bayesphot.priors import normalise_priors
 from bayesphot.psf import describe_psf
@@ -237,6 +237,7 @@ class BasicPSFPhotometry:
         begin = time.perf_counter()
         prepared = prepare_image(image, error, mask, stacklevel=3)
         check_image(prepared, self.noise)
+        self._warn_of_resampling(prepared)
         settings = self._make_settings()
         catalog = None
         if positions is not None:
@@ -259,6 +260,18 @@ class BasicPSFPhotometry:
         looped = run_loop(prepared, catalog, plan)
         fitted = time.perf_counter()
         return self._sample(prepared, looped, settings, workers, begin, fitted)
+
+    def _warn_of_resampling(self, image: Image) -> None:
+        """Warn of noise that the image's header says is correlated, and nobody has said how."""
+        keyword = find_resampling(image.header)
+        if keyword is not None and (self.noise is None or self.noise.correlation == 1.0):
+            warn(
+                f"{keyword} in its header says that the image was resampled: its noise is "
+                "correlated and errors are too small; say by how much with "
+                "noise=NormalNoise(correlation=R) (or correlation=R of another noise; "
+                "--correlation R on the command line)",
+                depth=2,
+            )
 
     def get_residual_image(self):
         """Raise AttributeError: the residual belongs to the result."""

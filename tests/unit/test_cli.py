@@ -189,11 +189,22 @@ def test_run_takes_the_extension_that_is_named(
         ("--noise poisson", bp.PoissonNoise()),
         ("--noise student:4", bp.StudentTNoise(4.0)),
         ("--noise contaminated:0.01,30 --error 2.5", bp.ContaminatedGaussian(0.01, 30.0)),
+        ("--correlation 1.5", bp.NormalNoise(correlation=1.5)),
+        ("--inflation 0.3 --error 2", bp.NormalNoise(inflation=bp.LogNormal(1.0, 0.3))),
+        (
+            "--noise student:4 --correlation 2 --inflation 0.2",
+            bp.StudentTNoise(4.0, inflation=bp.LogNormal(1.0, 0.2), correlation=2.0),
+        ),
     ],
 )
 def test_noise_is_chosen_by_name(image, photometry, options, noise) -> None:
     assert main(["run", image, "--fwhm", "3", *options.split()]) == 0
     assert photometry.last.settings["noise"] == noise
+
+
+def test_the_error_of_the_psf_is_that_of_its_width(image, photometry) -> None:
+    assert main(["run", image, "--fwhm", "3", "--psf-error", "0.02"]) == 0
+    assert photometry.last.settings["psf_error"].amplitude_sd == (0.02,)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +257,12 @@ def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotom
         ("run image.fits --fwhm 3 --noise normal --gain 2", "give one of them"),
         ("run image.fits --fwhm 3 --noise normal:2", "must read normal, found"),
         ("run image.fits --fwhm 3 --noise ccd", "needs --gain"),
+        ("run image.fits --fwhm 3 --correlation 0.5", "must be at least 1, found 0.5"),
+        ("run image.fits --fwhm 3 --inflation 0", "must be positive, found 0"),
+        ("run image.fits --fwhm 3 --noise poisson --inflation 1", "--inflation is a factor"),
+        ("run image.fits --fwhm 3 --noise poisson --correlation 2", "--correlation is a factor"),
+        ("run image.fits --fwhm 3 --psf-error -1", "must be positive, found -1"),
+        ("run image.fits --fwhm 3 --psf-error 0.01 --fit-sigma", "give one"),
         ("run image.fits --fwhm 3 --gain 2 --error 3", "give one of them"),
         ("run image.fits --fwhm 3 --gain 4 --error 2", "give one of them"),
         ("run image.fits --fwhm 3 --gain EGAIN2", "argument --gain: 'EGAIN2'"),

@@ -21,7 +21,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 
-from bayesphot.image import prepare_image
+from bayesphot.image import find_resampling, prepare_image
 
 #: Small whole numbers: exact in every numeric type below.
 DATA = np.arange(12.0).reshape(3, 4)
@@ -298,6 +298,21 @@ def test_numbers_beyond_float64_are_bad_pixels() -> None:
         pytest.skip("long double is no wider than double here")
     with pytest.warns(AstropyUserWarning, match="1 with non-finite data"):
         assert not prepare_image(data).good[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("header", "keyword"),
+    [
+        (None, None),
+        ({"GAIN": 2.0, "DRIZCORR": "COMPLETE", "S_RESAMP": "SKIPPED"}, None),
+        ({"NDRIZIM": 4}, "NDRIZIM"),
+        ({"D001PIXF": 0.8, "D001KERN": "square"}, "D001PIXF"),
+        ({"RESAMPT1": "LANCZOS3"}, "RESAMPT1"),
+        ({"S_RESAMP": "COMPLETE"}, "S_RESAMP"),
+    ],
+)
+def test_a_header_says_whether_the_image_was_resampled(header, keyword) -> None:
+    assert find_resampling(header) == keyword
 
 
 def test_clean_input_does_not_warn() -> None:
