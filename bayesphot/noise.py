@@ -409,7 +409,7 @@ class ContaminatedGaussian(_Noise):
 
 
 #: What may be given as noise.
-NOISE_MODELS = (NormalNoise, CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian)
+NOISE_MODELS = (CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian, NormalNoise)
 
 
 @dataclass(frozen=True, eq=False)
