@@ -362,13 +362,17 @@ def _add_diagnostics(table, report: Report, parameters, rows, group, unit) -> No
             values = reduce(values, summary[:, place])
         worst[name] = values
     pareto = np.full(n, np.nan)
+    log_z = np.full((n, 2), np.nan)
     if draws is not None and report.engine is not None:
         engine[rows] = report.engine[group].astype("U13")
         pareto = draws.stats[group, batches.PARETO_K]
+        log_z = draws.stats[group][:, [batches.LOG_Z, batches.LOG_Z_ERROR]]
     table["engine"] = engine
     for name, values in worst.items():
         table[name] = spread(values)
     table["pareto_k"] = spread(pareto)
+    table["log_z"] = spread(log_z[:, 0])
+    table["log_z_err"] = spread(log_z[:, 1])
     box_pixels = np.zeros(0, dtype=np.int64)
     reduced = np.empty(0)
     if n:
@@ -416,9 +420,7 @@ def _find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nd
     if draws is None or budget is None:
         return flags
     stats = draws.stats
-    limit = np.array(
-        [pareto_limit(budget.total * t) for t in np.nan_to_num(stats[:, batches.THIN], nan=1.0)]
-    )
+    limit = pareto_limit(budget.total * np.nan_to_num(stats[:, batches.THIN], nan=1.0))
     ess = np.minimum(stats[:, batches.WORST_BULK], stats[:, batches.WORST_TAIL])
     unsampled = ~(stats[:, batches.ACCEPTANCE] >= 0.0)
     for flag, bad in (
@@ -536,12 +538,12 @@ def _build_draws(report: Report, table, ranks: np.ndarray) -> Draws | None:
         "ess_tail": batches.WORST_TAIL,
         "thinning": batches.THIN,
         "n_evaluations": batches.EVALUATIONS,
+        "log_z": batches.LOG_Z,
+        "log_z_error": batches.LOG_Z_ERROR,
     }
     stats = {name: np.empty(n_group) for name in names}
     for name, column in names.items():
         stats[name][place] = draws.stats[:, column]
-    stats["log_z"] = np.empty(n_group)
-    stats["log_z"][place] = draws.log_z
     return Draws(
         source=source,
         group=group,

@@ -79,6 +79,13 @@ class _Noise:
         """
         raise NotImplementedError
 
+    def log_norm(self, data: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the log likelihood's part that depends on each pixel's data alone.
+
+        ``data`` are less the reference sky, ``known`` as by ``known()``.
+        """
+        return 0.5 * np.log(known / (2.0 * np.pi))
+
     def expand(self, residual: np.ndarray, mean: np.ndarray, known: np.ndarray, scale=1.0):
         """Return slope and minus curvature of the log likelihood by the mean, and its floor.
 
@@ -214,6 +221,9 @@ class CCDNoise(_Noise):
         # As much more light as would bring the added variance.
         return sky + self.sky + scale2 * self.gain / self.correlation**2
 
+    def log_norm(self, data, known):
+        return np.full(np.shape(data), -0.5 * np.log(2.0 * np.pi))
+
     def variance(self, residual, mean, scale2):
         return self._variance_of(mean + self.known(0.0, scale2))
 
@@ -263,6 +273,11 @@ class PoissonNoise(_Noise):
 
     def known(self, sky, scale2):
         return np.array(sky)
+
+    def log_norm(self, data, known):
+        from scipy.special import gammaln
+
+        return -gammaln(np.maximum(data + known, 0.0) + 1.0)
 
     def variance(self, residual, mean, scale2):
         # A pixel without expected counts still carries information: that of half a count.
@@ -321,6 +336,13 @@ class StudentTNoise(_Noise):
 
     def known(self, sky, scale2):
         return 1.0 / scale2
+
+    def log_norm(self, data, known):
+        from scipy.special import gammaln
+
+        n = self.dof
+        constant = gammaln(0.5 * (n + 1.0)) - gammaln(0.5 * n) - 0.5 * np.log(n * np.pi)
+        return constant + 0.5 * np.log(known)
 
     def variance(self, residual, mean, scale2):
         # Iterative reweighting, w = (n + 1)/(n + z^2), scaled to the Fisher information.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayesphot.evidence import log_constants
 from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.fitting import joint_sizes
 from bayesphot.kernels import batches
@@ -15,19 +16,21 @@ from bayesphot.sampling import (
     BatchDraws,
     Budget,
     EnsembleOptions,
+    SwarmOptions,
     derive_seeds,
-    pareto_limit,
     sample_ensemble,
     sample_independence,
+    sample_tempered,
 )
 from bayesphot.scales import find_scales
 from bayesphot.scene import Scene, render_offset
 from bayesphot.settings import ModelSettings
 
-__all__ = ["SamplingPlan", "is_good", "sample_scene"]
+__all__ = ["EMCEE", "INDEPENDENCE", "TEMPERED", "SamplingPlan", "sample_scene"]
 
 INDEPENDENCE = "independence"
 EXTENDED = "independence+"
+TEMPERED = "tempered"
 EMCEE = "emcee"
 #: Standard deviations of reduced chi-squared above 1 from which a model does not describe its data.
 POOR = 5.0
@@ -42,32 +45,19 @@ class SamplingPlan:
     Parameters
     ----------
     budget : Budget
-        Chains and draws.
-    first : {"independence", "emcee"}
-        The engine every group starts with.
-    fallback : Budget or None
-        Budget of emcee for groups that the independence sampler cannot do; None: flag them.
+        Chains and draws, and what they must reach.
+    engines : tuple of {"independence", "tempered", "emcee"}
+        The ladder: the first gets every group, each further one the groups that failed before.
+    swarm : SwarmOptions
+        How tempered swarms run.
     ensemble : EnsembleOptions
         How emcee runs.
     """
 
     budget: Budget
-    first: str = INDEPENDENCE
-    fallback: Budget | None = None
+    engines: tuple[str, ...] = (INDEPENDENCE, TEMPERED)
+    swarm: SwarmOptions = SwarmOptions()
     ensemble: EnsembleOptions = EnsembleOptions()
-
-
-def is_good(stats: np.ndarray, budget: Budget, *, gate_pareto: np.ndarray) -> np.ndarray:
-    """Return which groups passed every gate."""
-    thin = np.nan_to_num(stats[:, batches.THIN], nan=1.0)
-    limit = np.array([pareto_limit(budget.total * t) for t in thin])
-    k = stats[:, batches.PARETO_K]
-    return (
-        (stats[:, batches.WORST_R_HAT] <= budget.max_r_hat)
-        & (stats[:, batches.WORST_BULK] >= budget.min_ess)
-        & (stats[:, batches.WORST_TAIL] >= budget.min_ess)
-        & (~gate_pareto | np.isnan(k) | (k < limit))
-    )
 
 
 def sample_scene(
@@ -163,29 +153,44 @@ def _sample_part(
 
 def _sample_groups(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):
     """Sample one batch of groups; return its draws and engines."""
-    shape_free = settings.shape != "fixed"
     data = _hold_variance(_cut(scene, groups, settings), scene, groups)
     seeds = derive_seeds(seed, data.batch.prior[:, :2], data.batch.source_start)
-    if plan.first == EMCEE:
-        draws = _run_emcee(scene, groups, data, plan.budget, seeds, settings, plan.ensemble)
-        return draws, np.full(groups.size, EMCEE, dtype=object)
-    guess = _guess_precisions(scene, groups, data, settings)
-    draws = sample_independence(data, plan.budget, seeds, guess, shape_free=shape_free)
-    extended = draws.stats[:, batches.THIN] > 1
-    engine = np.where(extended, EXTENDED, INDEPENDENCE).astype(object)
-    if plan.fallback is None:
-        return draws, engine
-    gate = np.ones(groups.size, dtype=bool)
-    failed = np.flatnonzero(~is_good(draws.stats, plan.budget, gate_pareto=gate))
-    for g in failed:
-        chosen = groups[g : g + 1]
-        part = _hold_variance(_cut(scene, chosen, settings), scene, chosen)
-        again = _run_emcee(
-            scene, chosen, part, plan.fallback, seeds[g : g + 1], settings, plan.ensemble
-        )
-        _replace_group(draws, again, data, int(g))
-        engine[g] = EMCEE
+    draws = _run_engine(plan.engines[0], scene, groups, data, plan, seeds, settings)
+    engine = np.full(groups.size, plan.engines[0], dtype=object)
+    engine[(engine == INDEPENDENCE) & (draws.stats[:, batches.THIN] > 1)] = EXTENDED
+    for name in plan.engines[1:]:
+        for g in np.flatnonzero(~plan.budget.holds(draws.stats)):
+            one = slice(g, g + 1)
+            part = _hold_variance(_cut(scene, groups[one], settings), scene, groups[one])
+            again = _run_engine(name, scene, groups[one], part, plan, seeds[one], settings)
+            _replace_group(draws, again, data, int(g))
+            engine[g] = name
+    constants = log_constants(
+        data, scene.pixels.noise.model, has_functions=bool(settings.priors.functions)
+    )
+    draws.stats[:, batches.LOG_Z] += constants
+    draws.stats[np.isnan(draws.stats[:, batches.LOG_Z]), batches.LOG_Z_ERROR] = np.nan
     return draws, engine
+
+
+def _run_engine(name, scene, groups, data, plan: SamplingPlan, seeds, settings) -> BatchDraws:
+    """Sample a batch by one engine."""
+    if name == EMCEE:
+        return _run_emcee(scene, groups, data, plan.budget, seeds, settings, plan.ensemble)
+    guess = _guess_precisions(scene, groups, data, settings)
+    shape_free = settings.shape != "fixed"
+    if name == INDEPENDENCE:
+        return sample_independence(data, plan.budget, seeds, guess, shape_free=shape_free)
+    sizes = np.diff(data.batch.source_start)
+    return sample_tempered(
+        data,
+        plan.budget,
+        seeds,
+        guess,
+        shape_free=shape_free,
+        options=plan.swarm,
+        layouts=[settings.layout(int(n), sampling=True) for n in sizes],
+    )
 
 
 def _cut(scene: Scene, groups: np.ndarray, settings: ModelSettings) -> GroupData:
@@ -291,7 +296,6 @@ def _join(parts: list[BatchDraws]) -> BatchDraws:
         source_summary=np.concatenate([p.source_summary for p in parts], axis=0),
         shared_summary=np.concatenate([p.shared_summary for p in parts], axis=1),
         stats=np.concatenate([p.stats for p in parts], axis=0),
-        log_z=np.concatenate([p.log_z for p in parts], axis=0),
         flux_limit=_join_limits([p.flux_limit for p in parts]),
     )
 

@@ -28,7 +28,11 @@ def warmup() -> float:
     scene = simulate_scene((25, 25), n_sources=2, sigma=1.5, noise=1.0, seed=1)
     model = IntegratedGaussianPRF(sigma=1.5)
     model.sigma.fixed = False
-    for sampler in (Sampler(draws=100), EmceeSampler(draws=100, steps=100, max_steps=100)):
+    for sampler in (
+        Sampler(draws=100),
+        Sampler(draws=100, engine="tempered"),
+        EmceeSampler(draws=100, steps=100, max_steps=100),
+    ):
         BasicPSFPhotometry(
             psf_model=model, fitshape=(9, 9), shape="image", seed=1, sampler=sampler
         )(scene.image, error=scene.error, positions=scene.truth)

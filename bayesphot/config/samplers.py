@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bayesphot.checks import check_integer, check_number
-from bayesphot.sample import EMCEE, SamplingPlan
-from bayesphot.sampling import Budget, EnsembleOptions
+from bayesphot.sample import EMCEE, INDEPENDENCE, TEMPERED, SamplingPlan
+from bayesphot.sampling import Budget, EnsembleOptions, SwarmOptions
 
 __all__ = ["EmceeSampler", "Sampler", "count_kept", "plan_sampling"]
 
 log = logging.getLogger("bayesphot")
+
+#: Engines of the compiled sampler, cheapest first.
+LADDER = (INDEPENDENCE, TEMPERED)
+#: Particles of a tempered swarm, at least.
+PARTICLES = 2000
 
 
 def _check_keep(value: Any) -> None:
@@ -87,7 +92,7 @@ class EmceeSampler:
         budget = Budget(
             self.chains, self.draws, _choose_min_ess(self), self.max_r_hat, max_thin=1, tail=tail
         )
-        return SamplingPlan(budget, first=EMCEE, ensemble=options)
+        return SamplingPlan(budget, engines=(EMCEE,), ensemble=options)
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,8 @@ class Sampler:
         Rank-normalised split R-hat no parameter may exceed (Vehtari et al. 2021).
     max_extend : int
         How many times longer a run may become; its draws are thinned to ``draws``.
+    engine : {"independence", "tempered"}, optional
+        Use this engine alone; default: the ladder, each group as high as it needs.
     fallback : EmceeSampler, optional
         Samples the groups that still fail.
     keep : "all", "summary" or int
@@ -134,12 +141,19 @@ class Sampler:
     min_ess: float | None = None
     max_r_hat: float = 1.01
     max_extend: int = 64
+    engine: str | None = None
     fallback: EmceeSampler | None = None
     keep: Any = "all"
 
     def __post_init__(self) -> None:
         _check_sampler(self)
         check_integer("max_extend", self.max_extend, least=1)
+        if self.engine is not None and self.engine not in LADDER:
+            kinds = ", ".join(repr(name) for name in LADDER)
+            raise ValueError(
+                f"engine must be {kinds} or None for the ladder (for emcee use EmceeSampler), "
+                f"found {self.engine!r}"
+            )
         if self.fallback is not None and not isinstance(self.fallback, EmceeSampler):
             raise TypeError(f"fallback must be an EmceeSampler or None, found {self.fallback!r}")
 
@@ -148,12 +162,11 @@ class Sampler:
         budget = Budget(
             self.chains, self.draws, _choose_min_ess(self), self.max_r_hat, self.max_extend, tail
         )
+        engines: tuple[str, ...] = LADDER if self.engine is None else (self.engine,)
+        swarm = SwarmOptions(particles=max(PARTICLES, self.draws))
         if self.fallback is None:
-            return SamplingPlan(budget)
-        second = self.fallback.plan(tail)
-        # The draws of both engines share one array.
-        fallback = replace(second.budget, chains=self.chains, draws=self.draws)
-        return SamplingPlan(budget, fallback=fallback, ensemble=second.ensemble)
+            return SamplingPlan(budget, engines, swarm)
+        return SamplingPlan(budget, (*engines, EMCEE), swarm, self.fallback.plan(tail).ensemble)
 
 
 def _choose_min_ess(sampler) -> float:

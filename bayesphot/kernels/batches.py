@@ -27,18 +27,15 @@ from .gram import (
     fill_gram,
 )
 from .group import allocate_work, gather_theta, replace_free, unpack_group
-from .independence import sample_group
+from .independence import average_weights, sample_group, spread_proposal
 from .laplace import fill_laplace
 from .least_squares import conditional_flux_variance, fit_group, invert_fisher_into
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_lower_into
 from .random import seed_stream_into
 from .structs import (
-    CENTER_X,
     DEGENERATE,
     INFLATED,
     LOG_SHAPE,
-    PRECISION_X,
-    RADIUS,
     SHAPE_MEAN,
     SHAPE_PRECISION,
     VALUE,
@@ -59,7 +56,9 @@ WORST_BULK = 3
 WORST_TAIL = 4
 THIN = 5
 EVALUATIONS = 6
-N_SAMPLING = 7
+LOG_Z = 7
+LOG_Z_ERROR = 8
+N_SAMPLING = 9
 
 
 @compiled
@@ -288,9 +287,10 @@ def sample_batch(
                 # No proposal about the mode is inside the prior: look all over the discs as well.
                 if n_center == 2:
                     break
-                _spread(group, factors[0], centers[1], factors[1])
+                spread_proposal(group, factors[0], centers[1], factors[1])
                 n_center = np.int64(2)
                 continue
+            stats[LOG_Z], stats[LOG_Z_ERROR] = average_weights(weights)
             stats[PARETO_K] = pareto_k(weights) if n_free > 0 else np.nan
             for p in range(size):
                 summarise_with(out[p], n_chain, n_draw, tail, scores, scratch, summary[p])
@@ -329,30 +329,6 @@ def _find_worst(summary, stats):
         stats[WORST_BULK] = 0.0
     if math.isnan(stats[WORST_TAIL]):
         stats[WORST_TAIL] = 0.0
-
-
-@borrowing
-def _spread(group, narrow, center, factor):
-    """Fill a proposal component as wide as the priors of positions and shapes.
-
-    Its precisions are those of the discs (4 / r^2) or of the normal priors, or where there is
-    neither, of the narrow component.
-    """
-    n = group.n_source
-    for a in range(center.size):
-        t = group.free[a]
-        if t < 2 * n:
-            k = t >> 1
-            center[a] = group.prior[k, CENTER_X + (t & 1)]
-            precision = group.prior[k, PRECISION_X + (t & 1)]
-            precision += 4.0 / (group.prior[k, RADIUS] * group.prior[k, RADIUS])
-        else:
-            k = t - 2 * n if t < 3 * n else 0
-            center[a] = group.prior[k, SHAPE_MEAN]
-            precision = group.prior[k, SHAPE_PRECISION]
-        for b in range(a):
-            factor[a, b] = 0.0
-        factor[a, a] = math.sqrt(precision) if precision > 0.0 else abs(narrow[a, a])
 
 
 @borrowing

@@ -16,7 +16,18 @@ from .density import log_density
 from .linalg import solve_upper_into
 from .noise import is_exact, log_exact_over_normal
 from .random import draw_gamma, draw_normal, draw_uniform
-from .structs import CENTER_X, CENTER_Y, FLUX, FLUX_FLOOR, MEAN, RADIUS, VALUE
+from .structs import (
+    CENTER_X,
+    CENTER_Y,
+    FLUX,
+    FLUX_FLOOR,
+    MEAN,
+    PRECISION_X,
+    RADIUS,
+    SHAPE_MEAN,
+    SHAPE_PRECISION,
+    VALUE,
+)
 
 #: Share of proposals drawn uniformly in the disc of a single faint source.
 _DISC_SHARE = 0.1
@@ -26,7 +37,7 @@ _FAINT = 0.05
 
 
 @borrowing
-def _log_student(theta, center, factor, log_norm, dof):
+def log_student(theta, center, factor, log_norm, dof):
     """Return the log density of a Student t with precision factor L L^T."""
     n = center.size
     q = 0.0
@@ -64,7 +75,7 @@ def _draw_linear(stream, prior, n_flux, factor, mean, noise, value):
 
 
 @borrowing
-def _copy_linear(linear, work, n_flux, values):
+def copy_linear(linear, work, n_flux, values):
     """Fill (fluxes, shared) from the free linear parameters; known fluxes stay as they are."""
     n = work.state.shape[0]
     for k in range(n):
@@ -165,10 +176,10 @@ def sample_group(
             weight = log_density(theta, group, work)
             inside = False
             if weight > -np.inf:
-                weight -= _log_proposal(theta, n_center, centers, factors, norms, dof, disc_density)
+                weight -= log_proposal(theta, n_center, centers, factors, norms, dof, disc_density)
                 inside = _draw_linear(stream, prior, n_flux, work.factor, mean, noise, linear)
                 if inside and not exact:
-                    _copy_linear(linear, work, n_flux, values)
+                    copy_linear(linear, work, n_flux, values)
                     weight += log_exact_over_normal(group, work, values)
                     inside = weight > -np.inf
                 if not inside:
@@ -213,18 +224,18 @@ def sample_group(
 
 
 @borrowing
-def _log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
+def log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
     """Return the log density of the proposal mixture at theta.
 
     In the disc component (where its density is not 0) a shape keeps its Student t draw: the
     product of the disc and of the t marginal of the last coordinate, whose scale is
     1 / L[-1, -1] and whose norm is the last of ``norms``.
     """
-    top = _log_student(theta, centers[0], factors[0], norms[0], dof)
+    top = log_student(theta, centers[0], factors[0], norms[0], dof)
     if n_center > 1:
         s = 1.0
         for c in range(1, n_center):
-            other = _log_student(theta, centers[c], factors[c], norms[c], dof)
+            other = log_student(theta, centers[c], factors[c], norms[c], dof)
             if other > top:
                 s = s * math.exp(top - other) + 1.0
                 top = other
@@ -238,3 +249,53 @@ def _log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
             uniform *= math.exp(norms[n_center] - 0.5 * (dof + 1.0) * math.log1p(z * z / dof))
         top = math.log((1.0 - _DISC_SHARE) * math.exp(top) + _DISC_SHARE * uniform)
     return top
+
+
+@borrowing
+def spread_proposal(group, narrow, center, factor):
+    """Fill a proposal component as wide as the priors of positions and shapes.
+
+    Its precisions are those of the discs (4 / r^2) or of the normal priors, or where there is
+    neither, of the narrow component.
+    """
+    n = group.n_source
+    for a in range(center.size):
+        t = group.free[a]
+        if t < 2 * n:
+            k = t >> 1
+            center[a] = group.prior[k, CENTER_X + (t & 1)]
+            precision = group.prior[k, PRECISION_X + (t & 1)]
+            precision += 4.0 / (group.prior[k, RADIUS] * group.prior[k, RADIUS])
+        else:
+            k = t - 2 * n if t < 3 * n else 0
+            center[a] = group.prior[k, SHAPE_MEAN]
+            precision = group.prior[k, SHAPE_PRECISION]
+        for b in range(a):
+            factor[a, b] = 0.0
+        factor[a, a] = math.sqrt(precision) if precision > 0.0 else abs(narrow[a, a])
+
+
+@borrowing
+def average_weights(log_weight):
+    """Return the log of the mean of importance weights, and its standard error; NaN are left out.
+
+    The weights being p / q with q normalised, that is the normalisation of p.
+    """
+    top = -np.inf
+    n = 0
+    for i in range(log_weight.size):
+        if not math.isnan(log_weight[i]):
+            n += 1
+            top = max(top, log_weight[i])
+    total = 0.0
+    square = 0.0
+    for i in range(log_weight.size):
+        # Of -inf and NaN both: nothing to add.
+        if log_weight[i] > -np.inf:
+            w = math.exp(log_weight[i] - top)
+            total += w
+            square += w * w
+    if not total > 0.0:
+        return np.nan, np.nan
+    mean = total / n
+    return top + math.log(mean), math.sqrt(max(square / n - mean * mean, 0.0) / n) / mean

@@ -122,7 +122,16 @@ class Kept(NamedTuple):
     shared: np.ndarray  # (E, G, n)
     source_summary: np.ndarray  # (S, 4, 7)
     shared_summary: np.ndarray  # (E, G, 7)
-    stats: np.ndarray  # (G, 7)
+    stats: np.ndarray  # (G, 9)
+
+
+class Swarm(NamedTuple):
+    """Particles of a tempered run: N of them, D nonlinear and L linear parameters."""
+
+    theta: np.ndarray  # (N, D)
+    score: np.ndarray  # (N, L) scores of the linear parameters
+    linear: np.ndarray  # (N, L)
+    numbers: np.ndarray  # (N, 4) log densities: see ``tempered``
 
 
 class Group(NamedTuple):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesphot.kernels.batches import N_SAMPLING
+from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import N_SUMMARY
 from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import GroupData
@@ -48,6 +47,17 @@ class Budget:
         """Draws of all chains."""
         return self.chains * self.draws
 
+    def holds(self, stats: np.ndarray) -> np.ndarray:
+        """Return which groups, by their (..., 9) numbers, passed every gate."""
+        thin = np.nan_to_num(stats[..., batches.THIN], nan=1.0)
+        k = stats[..., batches.PARETO_K]
+        return (
+            (stats[..., batches.WORST_R_HAT] <= self.max_r_hat)
+            & (stats[..., batches.WORST_BULK] >= self.min_ess)
+            & (stats[..., batches.WORST_TAIL] >= self.min_ess)
+            & (np.isnan(k) | (k < pareto_limit(self.total * thin)))
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class BatchDraws:
@@ -65,10 +75,9 @@ class BatchDraws:
         Median, sd, low, high, R-hat, bulk and tail ESS of x, y, flux, shape.
     shared_summary : (E, G, 7) array
         The same of the shared columns.
-    stats : (G, 7) array
-        Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations.
-    log_z : (G,) array
-        Log evidence, NaN where the engine gives none or a prior is improper.
+    stats : (G, 9) array
+        Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations, log
+        evidence and its error, NaN where the engine gives none or a prior is improper.
     flux_limit : (S,) array or None
         Upper limit of each flux, of batches that no longer hold all their draws.
     """
@@ -79,7 +88,6 @@ class BatchDraws:
     source_summary: np.ndarray
     shared_summary: np.ndarray
     stats: np.ndarray
-    log_z: np.ndarray
     flux_limit: np.ndarray | None = None
 
     def trim(
@@ -118,8 +126,7 @@ def allocate_draws(data: GroupData, budget: Budget, *, shape_free: bool) -> Batc
         shared=np.empty((n_shared, n_group, budget.total)),
         source_summary=summary,
         shared_summary=np.full((n_shared, n_group, N_SUMMARY), np.nan),
-        stats=np.full((n_group, N_SAMPLING), np.nan),
-        log_z=np.full(n_group, np.nan),
+        stats=np.full((n_group, batches.N_SAMPLING), np.nan),
     )
 
 
@@ -140,6 +147,6 @@ def normal_scores(total: int) -> np.ndarray:
     return ndtri((rank - 0.375) / (total + 0.25))
 
 
-def pareto_limit(n_draw: float) -> float:
+def pareto_limit(n_draw):
     """Return the Pareto k above which n draws say too little (Vehtari et al. 2024)."""
-    return min(1.0 - 1.0 / math.log10(max(n_draw, 11.0)), 0.7)
+    return np.minimum(1.0 - 1.0 / np.log10(np.maximum(n_draw, 11.0)), 0.7)

@@ -6,26 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesphot.kernels import batches
-from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, N_SUMMARY, R_HAT, summarise_into
-from bayesphot.kernels.structs import FLUX, INFLATED, LOG_SHAPE, X, Y
+from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, R_HAT
 from bayesphot.layout import Layout
 from bayesphot.patch import GroupData
-from bayesphot.sampling.budget import (
-    BatchDraws,
-    Budget,
-    allocate_draws,
-    blank_group,
-    normal_scores,
-)
+from bayesphot.sampling.budget import BatchDraws, Budget, allocate_draws
+from bayesphot.sampling.store import store_vectors, summarise_vectors
 from bayesphot.target import Target
 
 __all__ = ["EnsembleOptions", "sample_ensemble"]
 
 #: Autocorrelation times a run must last before its estimate of them can be trusted.
 TRUSTED_LENGTH = 50
-#: Columns of a source's draws.
-COLUMNS = {"x": X, "y": Y, "flux": FLUX}
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,15 @@ def sample_ensemble(
         vectors, acceptance, count, trusted = _run_group(
             target, budget, int(seeds[g]), covariances[g], linear[g], options
         )
-        _store_group(draws, target, budget, vectors, acceptance, count, trusted=trusted)
+        store_vectors(
+            draws,
+            target,
+            budget,
+            vectors,
+            acceptance=acceptance,
+            evaluations=count,
+            trusted=trusted,
+        )
     return draws
 
 
@@ -109,7 +108,7 @@ def _run_group(target, budget, seed, covariance, linear, options):
             _advance(sampler, state, options.steps + steps)
         vectors = np.concatenate([_thin(s, steps, budget.draws) for s, _ in ensembles], axis=1)
         trusted = _is_trusted(ensembles, steps)
-        summary = _summarise(vectors, budget)
+        summary = summarise_vectors(vectors, budget)
         good = (
             trusted
             and np.nanmax(summary[:, R_HAT]) <= budget.max_r_hat
@@ -183,53 +182,3 @@ def _is_trusted(ensembles, steps: int) -> bool:
         if not steps >= TRUSTED_LENGTH * np.max(times):
             return False
     return True
-
-
-def _summarise(vectors: np.ndarray, budget: Budget) -> np.ndarray:
-    """Return the summary rows of some parameters' draws."""
-    summary = np.empty((vectors.shape[0], N_SUMMARY))
-    scores = normal_scores(budget.total)
-    for p in range(vectors.shape[0]):
-        values = np.ascontiguousarray(vectors[p])
-        summarise_into(values, budget.chains, budget.draws, budget.tail, scores, summary[p])
-    return summary
-
-
-def _store_group(draws, target, budget, vectors, acceptance, count, *, trusted) -> None:
-    """Copy a group's draws and summaries to their places, in image coordinates."""
-    g = target.group
-    stats = draws.stats[g]
-    stats[batches.ACCEPTANCE] = acceptance
-    if vectors is None:
-        blank_group(draws, target.data, g)
-        return
-    vectors = vectors.copy()
-    vectors[: target.n_nonlinear] += target.origin[:, None]
-    keys = (*target.layout.nonlinear, *target.layout.linear)
-    first, n = target.sources.start, target.n_source
-    inflated = target.data.batch.noise[INFLATED] > 0.0
-    for place, key in enumerate(keys):
-        # A scale of the noise is the last parameter.
-        if key[0] == "shape" or (inflated and place == len(keys) - 1):
-            vectors[place] = np.exp(vectors[place])
-    summary = _summarise(vectors, budget)
-    shared = 0
-    for place, (name, k, *_) in enumerate(keys):
-        if name in COLUMNS:
-            draws.source[COLUMNS[name], first + k] = vectors[place]
-            draws.source_summary[first + k, COLUMNS[name]] = summary[place]
-        elif name == "shape":
-            for member in range(first, first + n) if k is None else [first + k]:
-                draws.shape[member] = vectors[place]
-                draws.source_summary[member, LOG_SHAPE] = summary[place]
-        else:
-            draws.shared[shared, g] = vectors[place]
-            draws.shared_summary[shared, g] = summary[place]
-            shared += 1
-    worst = summary if summary.size else np.ones((1, N_SUMMARY))
-    stats[batches.WORST_R_HAT] = np.max(worst[:, R_HAT])
-    # Without fifty autocorrelation times behind it no effective size is believed.
-    stats[batches.WORST_BULK] = np.min(worst[:, ESS_BULK]) if trusted else 0.0
-    stats[batches.WORST_TAIL] = np.min(worst[:, ESS_TAIL]) if trusted else 0.0
-    stats[batches.THIN] = 1.0
-    stats[batches.EVALUATIONS] = count

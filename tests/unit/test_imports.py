@@ -35,7 +35,7 @@ ROWS = (
     ("source_posterior", "arviz_bridge", "diagnosis", "storage", "scene"),
     ("scene", "starts"),
     ("detection", "background", "grouping", "fitting", "sampling", "render"),
-    ("target",),
+    ("target", "evidence"),
     ("patch",),
     ("settings",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),

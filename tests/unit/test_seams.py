@@ -102,7 +102,6 @@ def test_trimmed_draws_are_some_of_all_and_summaries_stay() -> None:
         source_summary=rng.normal(size=(2, 4, 7)),
         shared_summary=rng.normal(size=(1, 2, 7)),
         stats=rng.normal(size=(2, 7)),
-        log_z=np.full(2, np.nan),
     )
     kept = draws.trim(budget, 4, keep_shared=False, limit_fluxes=True)
     pick = pick_draws(budget, 4)

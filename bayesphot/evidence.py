@@ -1,0 +1,234 @@
+"""What the engines leave out of a group's log evidence: constants of likelihood and priors.
+
+The engines integrate exp(mu^T M mu / 2 - log|M| / 2) times priors without their constants. The
+evidence adds those of the pixels, of the linear parameters' integral, (2 pi)^(L/2), and of every
+prior; it exists only where all of these are proper.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.kernels.structs import (
+    FLAT,
+    FLUX_DENSITY,
+    FLUX_MEAN,
+    FLUX_PRECISION,
+    N_DENSITY,
+    NORMAL_NOISE,
+    PRECISION_X,
+    RADIUS,
+    SHAPE_DENSITY,
+    SHAPE_PRECISION,
+    TRUNCATED_NORMAL,
+    UNIFORM,
+    X_DENSITY,
+    Y_DENSITY,
+)
+from bayesphot.patch import GroupData
+
+__all__ = ["log_constants"]
+
+_LOG_2PI = math.log(2.0 * math.pi)
+#: Draws of the prior that tell which share of it keeps the order of close pairs.
+ORDER_DRAWS = 40_000
+
+
+def log_constants(data: GroupData, model, *, has_functions: bool) -> np.ndarray:
+    """Return (G,) constants to be added to each group's log evidence, NaN where it has none.
+
+    Parameters
+    ----------
+    data : GroupData
+        The batch as it was sampled.
+    model : noise model or None
+        None: normal noise.
+    has_functions : bool
+        Whether there are priors in Python, whose normalisation is not known.
+    """
+    n_group = data.batch.rows.shape[0]
+    if has_functions:
+        return np.full(n_group, np.nan)
+    return np.array(
+        [_log_prior_norm(data, g) + _log_pixels(data, g, model) for g in range(n_group)]
+    )
+
+
+def _log_pixels(data: GroupData, g: int, model) -> float:
+    """Return the likelihood's constants: of the pixels alone."""
+    batch = data.batch
+    here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
+    weight = batch.weight[here]
+    good = weight > 0.0
+    w, d = weight[good], (batch.data[here] - batch.neighbours[here])[good]
+    total = -0.5 * float(np.sum(w * d * d))
+    if batch.noise_kind[g] == NORMAL_NOISE:
+        return total + 0.5 * float(np.sum(np.log(w) - _LOG_2PI))
+    known, true_data, _ = batch.known[:, here][:, good]
+    return total + float(np.sum(model.log_norm(true_data, known)))
+
+
+def _log_prior_norm(data: GroupData, g: int) -> float:
+    """Return the log normalisation of all priors, (2 pi)^(L/2) of the integral included."""
+    batch = data.batch
+    members = slice(batch.source_start[g], batch.source_start[g + 1])
+    prior = batch.prior[members]
+    codes = set(batch.free[batch.free_start[g] : batch.free_start[g + 1]].tolist())
+    n = prior.shape[0]
+    total = 0.0
+    if batch.flux_free:
+        for row in prior:
+            density = row[FLUX_DENSITY : FLUX_DENSITY + N_DENSITY]
+            total += _linear_norm(row[FLUX_MEAN], row[FLUX_PRECISION], density)
+    for row in batch.shared_prior[g]:
+        total += _linear_norm(row[0], row[1], row[2:])
+    n_shape = sum(code >= 2 * n for code in codes)
+    for row in prior[:n_shape]:
+        if row[SHAPE_DENSITY] == FLAT:
+            total += _normal_norm(row[SHAPE_PRECISION])
+    axes = [_list_axes(row, k, codes) for k, row in enumerate(prior)]
+    for row, pair in zip(prior, axes, strict=True):
+        if any(axis.free for axis in pair):
+            total -= _log_mass(pair, float(row[RADIUS]))
+    # Not worth the draws where another prior is improper already.
+    if math.isnan(total):
+        return total
+    return total + _log_order_share(prior, axes)
+
+
+def _normal_norm(precision: float) -> float:
+    """Return the log normalisation of a normal, NaN of a flat prior."""
+    return 0.5 * (math.log(precision) - _LOG_2PI) if precision > 0.0 else math.nan
+
+
+def _linear_norm(mean: float, precision: float, density: np.ndarray) -> float:
+    """Return what a linear parameter adds; a density of its own has its normalisation in it."""
+    total = 0.5 * _LOG_2PI - 0.5 * precision * mean * mean
+    if density[0] == FLAT:
+        return total + _normal_norm(precision)
+    bounded = density[0] != UNIFORM or np.isfinite(density[2:4]).all() or precision > 0.0
+    return total if bounded else math.nan
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The prior of one coordinate's offset inside the disc: exp(c - p (v - m)^2 / 2) on [a, b]."""
+
+    free: bool
+    mean: float = 0.0
+    precision: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+    constant: float = 0.0
+
+    def integrate(self, low, high):
+        """Return the integral from low to high."""
+        from scipy.special import ndtr
+
+        low, high = np.maximum(low, self.low), np.minimum(high, self.high)
+        if self.precision == 0.0:
+            inside = high - low
+        else:
+            root = math.sqrt(self.precision)
+            inside = ndtr((high - self.mean) * root) - ndtr((low - self.mean) * root)
+            inside = inside * math.sqrt(2.0 * math.pi / self.precision)
+        return np.maximum(inside, 0.0) * math.exp(self.constant)
+
+    def draw(self, rng, n: int, radius: float) -> np.ndarray:
+        """Return n offsets from it, those outside [a, b] NaN; flat: uniform over the disc's box."""
+        if not self.free:
+            return np.zeros(n)
+        if self.precision > 0.0:
+            value = self.mean + rng.standard_normal(n) / math.sqrt(self.precision)
+        else:
+            value = rng.uniform(-radius, radius, n)
+        return np.where((value >= self.low) & (value <= self.high), value, np.nan)
+
+
+def _list_axes(row: np.ndarray, k: int, codes: set[int]) -> tuple[_Axis, _Axis]:
+    """Return the priors of a source's two coordinates."""
+    axes = []
+    for code, precision, place in (
+        (2 * k, row[PRECISION_X], X_DENSITY),
+        (2 * k + 1, row[PRECISION_X + 1], Y_DENSITY),
+    ):
+        density = row[place : place + N_DENSITY]
+        kind, constant = int(density[0]), float(density[1])
+        if code not in codes:
+            axes.append(_Axis(False))
+        elif kind == FLAT:
+            axes.append(_Axis(True, precision=float(precision)))
+        elif kind == UNIFORM:
+            low, high = density[2:4]
+            axes.append(_Axis(True, 0.0, float(precision), low, high, constant))
+        else:
+            # A normal about another place than the start, cut or not.
+            low, high = density[4:6] if kind == TRUNCATED_NORMAL else (-math.inf, math.inf)
+            axes.append(_Axis(True, density[2], 1.0 / density[3] ** 2, low, high, constant))
+    return axes[0], axes[1]
+
+
+def _log_mass(axes: tuple[_Axis, _Axis], radius: float) -> float:
+    """Return the log integral of a position's prior over its disc, NaN where it diverges."""
+    free = [axis for axis in axes if axis.free]
+    if len(free) == 1:
+        mass = float(free[0].integrate(-radius, radius))
+    elif all(a.precision == 0.0 and math.isinf(a.high - a.low) for a in free):
+        mass = math.exp(sum(a.constant for a in free)) * math.pi * radius**2
+    elif math.isinf(radius):
+        mass = float(np.prod([a.integrate(-math.inf, math.inf) for a in free]))
+    else:
+        mass = _integrate_disc(free[0], free[1], radius)
+    return math.log(mass) if 0.0 < mass < math.inf else math.nan
+
+
+def _integrate_disc(across: _Axis, down: _Axis, radius: float) -> float:
+    """Return the integral over a disc: in y exactly, in x by Gauss and Legendre."""
+    low, high = max(-radius, across.low), min(radius, across.high)
+    if across.precision > 0.0:
+        reach = 9.0 / math.sqrt(across.precision)
+        low, high = max(low, across.mean - reach), min(high, across.mean + reach)
+    if not low < high:
+        return 0.0
+    node, weight = np.polynomial.legendre.leggauss(200)
+    x = 0.5 * (low + high) + 0.5 * (high - low) * node
+    half = np.sqrt(np.maximum(radius**2 - x**2, 0.0))
+    inner = down.integrate(-half, half)
+    outer = np.exp(across.constant - 0.5 * across.precision * (x - across.mean) ** 2)
+    return float(0.5 * (high - low) * np.sum(weight * outer * inner))
+
+
+def _log_order_share(prior: np.ndarray, axes: list) -> float:
+    """Return minus the log of the share of the positions' prior that keeps the order of pairs."""
+    center, radius = prior[:, :2], prior[:, RADIUS]
+    n = prior.shape[0]
+    pairs = [
+        (k, m)
+        for k in range(n)
+        for m in range(k)
+        if np.hypot(*(center[k] - center[m])) < radius[k] + radius[m] < math.inf
+    ]
+    if not pairs:
+        return 0.0
+    # Always the same draws: a constant must not depend on who asks.
+    rng = np.random.default_rng(0)
+    keeps = np.ones(ORDER_DRAWS, dtype=bool)
+    offset = np.stack([_draw_disc(rng, axes[k], float(radius[k])) for k in range(n)])
+    place = offset + center[:, None]
+    for k, m in pairs:
+        keeps &= ((place[k] - place[m]) * (center[k] - center[m])).sum(axis=1) >= 0.0
+    share = keeps.mean()
+    return -math.log(share) if share > 0.0 else math.nan
+
+
+def _draw_disc(rng, axes: tuple[_Axis, _Axis], radius: float) -> np.ndarray:
+    """Return ORDER_DRAWS offsets (n, 2) of a source from its position's prior."""
+    kept = np.empty((0, 2))
+    while kept.shape[0] < ORDER_DRAWS:
+        trial = np.stack([axis.draw(rng, ORDER_DRAWS, radius) for axis in axes], axis=1)
+        with np.errstate(invalid="ignore"):
+            kept = np.concatenate([kept, trial[(trial**2).sum(axis=1) <= radius**2]])
+    return kept[:ORDER_DRAWS]

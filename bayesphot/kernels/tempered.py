@@ -1,0 +1,541 @@
+"""Tempered sequential Monte Carlo on a group (Del Moral, Doucet & Jasra 2006).
+
+A swarm of particles is led from the start density q (Student t about the mode mixed with one as
+wide as the priors, cut to the support) to the posterior through q^(1-b) p^b, b from 0 to 1 in
+steps that keep half the effective size. A particle is (positions and shapes theta, scores u of the
+linear parameters): fluxes and sky are f = mu(theta) + L^-T u, with mu and M = L L^T those of the
+collapsed density, so that a move of a position takes the fluxes along. In (theta, f) the target is
+
+    q(theta)^(1-b) [p(theta) r(theta, f)]^b N(f; mu, M^-1),
+
+r being the exact density over the normal one, 0 below a floor. The mean incremental weights give
+the normalisation: the evidence, but for constants.
+"""
+
+import math
+
+import numpy as np
+
+from .cache import borrowing, compiled
+from .density import log_density
+from .gram import N_COLUMN, allocate_columns
+from .group import allocate_work, gather_theta, unpack_group
+from .independence import copy_linear, log_proposal, spread_proposal, student_norm
+from .laplace import fill_laplace
+from .linalg import factor_cholesky_into, log_determinant, solve_upper_into
+from .noise import is_exact, log_exact_over_normal
+from .random import draw_gamma, draw_normal, draw_uniform, seed_stream_into
+from .structs import (
+    CENTER_X,
+    CENTER_Y,
+    FLUX_FLOOR,
+    MEAN,
+    RADIUS,
+    VALUE,
+)
+
+#: Columns of a particle's numbers: log p, log r, log q, log |L|.
+TARGET = 0
+RATIO = 1
+START = 2
+SCALE = 3
+N_NUMBER = 4
+
+#: What `temper_group` tells of a run.
+LOG_Z = 0
+EVALUATIONS = 1
+STAGES = 2
+ACCEPTANCE = 3
+N_TEMPERED = 4
+
+#: Stages after which a swarm that has not reached the posterior is given up.
+_MOST_STAGES = 100
+#: Trials, for each particle, to place the first swarm inside the support.
+_MOST_TRIALS = 500
+#: Shares of the moves: the whole vector along the swarm's covariance; along the difference of two
+#: particles; one star alone; the rest exchanges flux within a pair.
+_WALK = 0.3
+_DIFFERENCE = 0.25
+_STAR = 0.25
+
+
+@borrowing
+def _assess(group, work, theta, score, linear, by_score, numbers):
+    """Fill what a particle must know of itself; return whether it is inside the support.
+
+    Either ``linear`` is filled from ``score``, or the score from it.
+    """
+    numbers[RATIO] = -np.inf
+    numbers[TARGET] = log_density(theta, group, work)
+    if numbers[TARGET] == -np.inf:
+        return False
+    n_linear = linear.size
+    n_flux = group.n_source if group.flux_free == 1 else 0
+    mean = work.vector[MEAN]
+    numbers[SCALE] = log_determinant(work.factor, n_linear)
+    if by_score:
+        solve_upper_into(work.factor, n_linear, score, linear)
+        for i in range(n_linear):
+            linear[i] += mean[i]
+    else:
+        for i in range(n_linear):
+            s = 0.0
+            for j in range(i, n_linear):
+                s += work.factor[j, i] * (linear[j] - mean[j])
+            score[i] = s
+    for k in range(n_flux):
+        if linear[k] < group.prior[k, FLUX_FLOOR]:
+            return False
+    numbers[RATIO] = 0.0
+    if not is_exact(group):
+        values = work.vector[VALUE]
+        copy_linear(linear, work, n_flux, values)
+        numbers[RATIO] = log_exact_over_normal(group, work, values)
+    return numbers[RATIO] > -np.inf
+
+
+@borrowing
+def _open_swarm(group, work, swarm, proposal, norms, dof, row, stream):
+    """Draw the first particles inside the support; return the log share of trials inside.
+
+    NaN where hardly any trial is. ``proposal`` is (centers, factors).
+    """
+    centers, factors = proposal
+    n_particle, n_free = swarm.theta.shape
+    n_linear = swarm.score.shape[1]
+    normal = row[0, :n_free]
+    trials = 0
+    for n in range(n_particle):
+        while True:
+            trials += 1
+            if trials > _MOST_TRIALS * n_particle:
+                return np.nan
+            c = min(int(draw_uniform(stream) * centers.shape[0]), centers.shape[0] - 1)
+            widen = math.sqrt(0.5 * dof / draw_gamma(stream, 0.5 * dof))
+            for i in range(n_free):
+                normal[i] = draw_normal(stream) * widen
+            theta = swarm.theta[n]
+            solve_upper_into(factors[c], n_free, normal, theta)
+            for i in range(n_free):
+                theta[i] += centers[c, i]
+            for i in range(n_linear):
+                swarm.score[n, i] = draw_normal(stream)
+            if _assess(group, work, theta, swarm.score[n], swarm.linear[n], True, swarm.numbers[n]):
+                break
+        swarm.numbers[n, START] = log_proposal(
+            theta, centers.shape[0], centers, factors, norms, dof, 0.0
+        )
+    return math.log(n_particle / trials)
+
+
+@borrowing
+def _log_step(numbers, n):
+    """Return the log weight that a whole unit of b gives particle n."""
+    return numbers[n, TARGET] + numbers[n, RATIO] - numbers[n, START]
+
+
+@borrowing
+def _fill_weights(numbers, step, weight):
+    """Fill weights of a step in b, the largest being 1; return (log of their mean, size)."""
+    top = -np.inf
+    for n in range(weight.size):
+        top = max(top, step * _log_step(numbers, n))
+    total = 0.0
+    square = 0.0
+    for n in range(weight.size):
+        weight[n] = math.exp(step * _log_step(numbers, n) - top)
+        total += weight[n]
+        square += weight[n] * weight[n]
+    return top + math.log(total / weight.size), total * total / square
+
+
+@borrowing
+def _choose_step(numbers, room, weight):
+    """Return the step in b, at most ``room``, that keeps half the effective size."""
+    _, size = _fill_weights(numbers, room, weight)
+    if size >= 0.5 * weight.size:
+        return room
+    low = 0.0
+    high = room
+    for _halving in range(40):
+        middle = 0.5 * (low + high)
+        _, size = _fill_weights(numbers, middle, weight)
+        if size >= 0.5 * weight.size:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@borrowing
+def _copy_particle(swarm, n, other, m):
+    """Copy particle n of a swarm over particle m of another."""
+    for i in range(swarm.theta.shape[1]):
+        other.theta[m, i] = swarm.theta[n, i]
+    for i in range(swarm.score.shape[1]):
+        other.score[m, i] = swarm.score[n, i]
+        other.linear[m, i] = swarm.linear[n, i]
+    for i in range(N_NUMBER):
+        other.numbers[m, i] = swarm.numbers[n, i]
+
+
+@borrowing
+def _resample(swarm, spare, weight, stream):
+    """Replace particles by copies in proportion to their weights (systematic resampling)."""
+    n_particle = weight.size
+    total = 0.0
+    for n in range(n_particle):
+        total += weight[n]
+    first = draw_uniform(stream) / n_particle
+    k = 0
+    reached = weight[0] / total
+    for n in range(n_particle):
+        while reached < first + n / n_particle and k < n_particle - 1:
+            k += 1
+            reached += weight[k] / total
+        _copy_particle(swarm, k, spare, n)
+    for n in range(n_particle):
+        _copy_particle(spare, n, swarm, n)
+
+
+@borrowing
+def _fill_spread(theta, row, spread, factor):
+    """Fill the Cholesky factor of the particles' covariance; return whether it has one."""
+    n_particle, n_free = theta.shape
+    mean = row[0, :n_free]
+    for i in range(n_free):
+        s = 0.0
+        for n in range(n_particle):
+            s += theta[n, i]
+        mean[i] = s / n_particle
+    for i in range(n_free):
+        for j in range(i + 1):
+            s = 0.0
+            for n in range(n_particle):
+                s += (theta[n, i] - mean[i]) * (theta[n, j] - mean[j])
+            spread[i, j] = s / n_particle
+        spread[i, i] += 1e-14
+    return factor_cholesky_into(spread, n_free, factor)
+
+
+@borrowing
+def _walk(theta, factor, scale, normal, trial, stream):
+    """Propose along the swarm's covariance L L^T, a third of the steps a fifth as long."""
+    n_free = theta.size
+    if draw_uniform(stream) < 0.33:
+        scale *= 0.2
+    for i in range(n_free):
+        normal[i] = draw_normal(stream) * scale
+    for i in range(n_free):
+        s = theta[i]
+        for j in range(i + 1):
+            s += factor[i, j] * normal[j]
+        trial[i] = s
+
+
+@borrowing
+def _differ(theta, others, trial, stream):
+    """Propose along the difference of two other particles (Ter Braak 2006)."""
+    n_free = theta.size
+    n_particle = others.shape[0]
+    a = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
+    b = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
+    # A tenth of the steps are whole differences: from one mode to another.
+    gamma = 1.0
+    if draw_uniform(stream) < 0.9:
+        gamma = 2.38 / math.sqrt(2.0 * n_free) * math.exp(0.5 * draw_normal(stream))
+    for i in range(n_free):
+        trial[i] = theta[i] + gamma * (others[a, i] - others[b, i])
+
+
+@borrowing
+def _move_star(group, theta, spread, trial, stream):
+    """Propose for one star given the others: near its place, or anywhere in its disc.
+
+    Returns whether there was one whose position is free.
+    """
+    n = group.n_source
+    k = min(int(draw_uniform(stream) * n), n - 1)
+    radius = group.prior[k, RADIUS]
+    anywhere = radius < np.inf and draw_uniform(stream) < 0.4
+    r = radius * math.sqrt(draw_uniform(stream)) if anywhere else 0.0
+    angle = 2.0 * math.pi * draw_uniform(stream)
+    scale = math.exp(draw_normal(stream) - 0.7)
+    both = False
+    for i in range(1, theta.size):
+        both = both or (group.free[i] == 2 * k + 1 and group.free[i - 1] == 2 * k)
+    found = False
+    for i in range(theta.size):
+        trial[i] = theta[i]
+        t = group.free[i]
+        if t < 2 * n and t >> 1 == k:
+            found = True
+            # Uniform in the disc is symmetric only where both coordinates move.
+            if anywhere and both:
+                part = math.cos(angle) if t & 1 == 0 else math.sin(angle)
+                trial[i] = group.prior[k, (CENTER_Y if t & 1 else CENTER_X)] + r * part
+            else:
+                trial[i] += scale * math.sqrt(spread[i, i]) * draw_normal(stream)
+    return found
+
+
+@borrowing
+def _exchange(group, theta, linear, trial, trial_linear, stream):
+    """Propose to exchange flux within a pair at fixed centroid; return the log Hastings factor.
+
+    With t the first one's share of the flux and d their separation, t (1 - t) d d^T is what an
+    unresolved pair fixes beside its flux and centroid: d goes with 1 / sqrt(t (1 - t)). A walk in
+    logit t (a third of the time about its mirror image, 1 - t) then has the Hastings factor
+    (1 - m / 2) log[t' (1 - t') / t (1 - t)], m the coordinates that are free. -inf: not possible.
+    """
+    m = min(int(draw_uniform(stream) * group.pairs.shape[0]), group.pairs.shape[0] - 1)
+    k = group.pairs[m, 0]
+    l = group.pairs[m, 1]
+    total = linear[k] + linear[l]
+    if not (linear[k] > 0.0 and linear[l] > 0.0):
+        return -np.inf
+    share = linear[k] / total
+    logit = math.log(linear[k] / linear[l])
+    if draw_uniform(stream) < 0.33:
+        logit = -logit + 0.3 * draw_normal(stream)
+    else:
+        logit += draw_normal(stream)
+    new = 1.0 / (1.0 + math.exp(-logit))
+    if not 0.0 < new < 1.0:
+        return -np.inf
+    log_ratio = math.log(new * (1.0 - new) / (share * (1.0 - share)))
+    stretch = math.exp(-0.5 * log_ratio)
+    for i in range(theta.size):
+        trial[i] = theta[i]
+    for i in range(linear.size):
+        trial_linear[i] = linear[i]
+    trial_linear[k] = new * total
+    trial_linear[l] = (1.0 - new) * total
+    moved = 0
+    for i in range(theta.size):
+        t = group.free[i]
+        if t >= 2 * group.n_source or t >> 1 != k:
+            continue
+        for j in range(theta.size):
+            if group.free[j] == 2 * l + (t & 1):
+                d = theta[i] - theta[j]
+                center = theta[j] + share * d
+                trial[i] = center + (1.0 - new) * stretch * d
+                trial[j] = center - new * stretch * d
+                moved += 1
+    return (1.0 - 0.5 * moved) * log_ratio
+
+
+@borrowing
+def _renew_scores(score, trial, exact, stream):
+    """Propose new scores, whose own density is kept: u' = u cos a + v sin a, v normal."""
+    size = 1.0
+    if not exact:
+        # Where fluxes have a likelihood of their own, seldom all of them at once.
+        size = math.exp(-2.5 * draw_uniform(stream))
+    keep = math.sqrt(max(1.0 - size * size, 0.0))
+    for i in range(score.size):
+        trial[i] = keep * score[i] + size * draw_normal(stream)
+
+
+@borrowing
+def _half_square(score):
+    """Return u^T u / 2."""
+    s = 0.0
+    for i in range(score.size):
+        s += 0.5 * score[i] * score[i]
+    return s
+
+
+@borrowing
+def _sweep(group, work, swarm, spare, proposal, norms, dof, b, spread, factor, scale, row, stream):
+    """Move every particle once; return (accepted, walked, accepted of those walked)."""
+    centers, factors = proposal
+    n_particle, n_free = swarm.theta.shape
+    n_linear = swarm.score.shape[1]
+    trial = row[0, :n_free]
+    normal = row[1, :n_free]
+    trial_score = row[2, :n_linear]
+    trial_linear = row[3, :n_linear]
+    numbers = row[4, :N_NUMBER]
+    exact = is_exact(group)
+    may_exchange = group.flux_free == 1 and group.pairs.shape[0] > 0
+    for n in range(n_particle):
+        for i in range(n_free):
+            spare.theta[n, i] = swarm.theta[n, i]
+    accepted = 0
+    walked = 0
+    good = 0
+    for n in range(n_particle):
+        theta = swarm.theta[n]
+        score = swarm.score[n]
+        kind = draw_uniform(stream)
+        hastings = 0.0
+        walks = False
+        exchanges = may_exchange and kind > _WALK + _DIFFERENCE + _STAR
+        if exchanges:
+            hastings = _exchange(group, theta, swarm.linear[n], trial, trial_linear, stream)
+            if hastings == -np.inf:
+                continue
+        else:
+            starred = False
+            if _WALK + _DIFFERENCE < kind <= _WALK + _DIFFERENCE + _STAR:
+                starred = _move_star(group, theta, spread, trial, stream)
+            if _WALK < kind <= _WALK + _DIFFERENCE:
+                _differ(theta, spare.theta, trial, stream)
+            elif not starred:
+                walks = True
+                walked += 1
+                _walk(theta, factor, scale, normal, trial, stream)
+            if draw_uniform(stream) < 0.5:
+                _renew_scores(score, trial_score, exact, stream)
+            else:
+                for i in range(n_linear):
+                    trial_score[i] = score[i]
+        if not _assess(group, work, trial, trial_score, trial_linear, not exchanges, numbers):
+            continue
+        numbers[START] = log_proposal(trial, centers.shape[0], centers, factors, norms, dof, 0.0)
+        old = swarm.numbers[n]
+        gain = b * (numbers[TARGET] + numbers[RATIO] - old[TARGET] - old[RATIO])
+        gain += (1.0 - b) * (numbers[START] - old[START]) + hastings
+        if exchanges:
+            gain += numbers[SCALE] - old[SCALE] - _half_square(trial_score) + _half_square(score)
+        if gain >= 0.0 or math.log(draw_uniform(stream)) < gain:
+            accepted += 1
+            good += walks
+            for i in range(n_free):
+                theta[i] = trial[i]
+            for i in range(n_linear):
+                score[i] = trial_score[i]
+                swarm.linear[n, i] = trial_linear[i]
+            for i in range(N_NUMBER):
+                old[i] = numbers[i]
+    return accepted, walked, good
+
+
+@borrowing
+def _refresh(group, work, swarm, row, stream):
+    """Draw the linear parameters of all particles anew from their conditional normal."""
+    n_particle = swarm.theta.shape[0]
+    score = row[2, : swarm.score.shape[1]]
+    linear = row[3, : swarm.score.shape[1]]
+    numbers = row[4, :N_NUMBER]
+    for n in range(n_particle):
+        # Below a floor: drawn again, a few times; what stays is a state of the chain as well.
+        for _attempt in range(10):
+            for i in range(score.size):
+                score[i] = draw_normal(stream)
+            if _assess(group, work, swarm.theta[n], score, linear, True, numbers):
+                for i in range(score.size):
+                    swarm.linear[n, i] = linear[i]
+                break
+
+
+@compiled
+def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spare, numbers):
+    """Lead a swarm to the posterior of group g; its particles are the draws.
+
+    Parameters
+    ----------
+    guess : (D)
+        Approximate precisions of the nonlinear parameters.
+    n_move, n_final : int
+        Sweeps after each stage, and after the last.
+    swarm, spare : Swarm
+        Filled with the particles: nonlinear parameters in patch coordinates; scratch.
+    numbers : (4)
+        Filled: log normalisation, evaluations, stages, smallest share of moves accepted. The
+        first is NaN where the swarm could not start or did not arrive.
+    """
+    numbers[LOG_Z] = np.nan
+    group = unpack_group(batch, g)
+    work = allocate_work(batch, g, group)
+    n = group.n_source
+    n_particle, n_free = swarm.theta.shape
+    n_linear = swarm.score.shape[1]
+    row = np.empty((6, n_free + n_linear + N_NUMBER))
+    stream = np.empty(4, np.uint64)
+    seed_stream_into(seed, stream)
+    centers = np.empty((2, n_free))
+    factors = np.zeros((2, n_free, n_free))
+    spread = np.zeros((n_free, n_free))
+    n_all = N_COLUMN * n + group.n_shared
+    gather_theta(group.free, work.state, centers[0])
+    numbers[EVALUATIONS] = 0
+    numbers[STAGES] = 0
+    numbers[ACCEPTANCE] = 1.0
+    if n_free > 0:
+        count = fill_laplace(
+            group,
+            work,
+            centers[0],
+            guess,
+            np.int64(3),
+            allocate_columns(group.window),
+            np.zeros((n_all, n_all)),
+            np.empty(n_all),
+            row,
+            spread,
+            factors[0],
+        )
+        if count < 0:
+            return
+        numbers[EVALUATIONS] = count
+    for i in range(n_free):
+        for j in range(i + 1):
+            factors[0, i, j] /= widen
+    spread_proposal(group, factors[0], centers[1], factors[1])
+    proposal = (centers, factors)
+    norms = np.empty(2)
+    diagonal = np.empty(n_free)
+    for c in range(2):
+        for i in range(n_free):
+            diagonal[i] = factors[c, i, i]
+        norms[c] = student_norm(diagonal, dof)
+    log_z = _open_swarm(group, work, swarm, proposal, norms, dof, row, stream)
+    if math.isnan(log_z):
+        return
+    numbers[EVALUATIONS] += n_particle / math.exp(log_z)
+    # The start density is cut to the support: its own normalisation is the share inside.
+    weight = np.empty(n_particle)
+    factor = np.zeros((n_free, n_free))
+    scale = 2.38 / math.sqrt(max(n_free, 1))
+    b = 0.0
+    for _stage in range(_MOST_STAGES):
+        step = _choose_step(swarm.numbers, 1.0 - b, weight)
+        mean, _ = _fill_weights(swarm.numbers, step, weight)
+        log_z += mean
+        b = min(b + step, 1.0)
+        numbers[STAGES] += 1
+        _resample(swarm, spare, weight, stream)
+        if not _fill_spread(swarm.theta, row, spread, factor):
+            return
+        for _move in range(n_move if b < 1.0 else n_final):
+            accepted, walked, good = _sweep(
+                group,
+                work,
+                swarm,
+                spare,
+                proposal,
+                norms,
+                dof,
+                b,
+                spread,
+                factor,
+                scale,
+                row,
+                stream,
+            )
+            numbers[EVALUATIONS] += n_particle
+            numbers[ACCEPTANCE] = min(numbers[ACCEPTANCE], accepted / n_particle)
+            if good < 0.15 * walked:
+                scale *= 0.7
+            elif good > 0.4 * walked:
+                scale *= 1.3
+        if b >= 1.0:
+            break
+    if b < 1.0:
+        return
+    if is_exact(group):
+        _refresh(group, work, swarm, row, stream)
+    numbers[LOG_Z] = log_z
