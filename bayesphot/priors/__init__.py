@@ -13,9 +13,11 @@ from bayesphot.priors.distributions import (
     LogUniform,
     Normal,
     PowerLaw,
+    Prior,
     TruncatedNormal,
     Uniform,
 )
+from bayesphot.priors.drawing import can_draw, draw_prior
 
 __all__ = [
     "SHAPE_WIDTH",
@@ -25,9 +27,12 @@ __all__ = [
     "LogUniform",
     "Normal",
     "PowerLaw",
+    "Prior",
     "PriorSet",
     "TruncatedNormal",
     "Uniform",
+    "can_draw",
     "check_prior_columns",
+    "draw_prior",
     "normalise_priors",
 ]
