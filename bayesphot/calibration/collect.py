@@ -28,8 +28,10 @@ CARRIED = (
     "reduced_chi2",
     "flags",
 )
-#: Ranks of what only groups have: not counted for this row.
-NO_RANK = -1
+#: Rank of a truth whose group was not sampled: outside every interval.
+NOT_SAMPLED = -1
+#: Rank of what only groups have, on rows that do not count.
+NOT_COUNTED = -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +103,10 @@ def collect_sample(
     pulls = {}
     for name, values in draws.items():
         truth = simulation.truth[name]
-        if not np.all(np.isfinite(values)):
-            row = int(np.argmin(np.isfinite(values).all(axis=0)))
-            raise RuntimeError(f"source {row} of a simulation was not sampled: {name} is not finite")
         picked = values[pick_spread(len(values), n_ranks - 1)]
         mean, error = values.mean(axis=0), values.std(axis=0, ddof=1)
         columns[f"{name}_true"] = truth
-        columns[f"{name}_rank"] = np.sum(picked < truth, axis=0)
+        columns[f"{name}_rank"] = rank_truth(picked, truth)
         columns[f"{name}_mean"] = mean
         columns[f"{name}_median"] = np.median(values, axis=0)
         columns[f"{name}_err"] = error
@@ -125,6 +124,12 @@ def collect_sample(
 def pick_spread(n_draw: int, n_pick: int) -> np.ndarray:
     """Return indices spread evenly over all draws, chain after chain."""
     return np.linspace(0, n_draw - 1, n_pick).round().astype(int)
+
+
+def rank_truth(draws: np.ndarray, truth) -> np.ndarray:
+    """Return how many of the draws, (draw, ...), lie below the truth, -1 where there are none."""
+    sampled = np.isfinite(draws[0])
+    return np.where(sampled, np.sum(draws < truth, axis=0), NOT_SAMPLED)
 
 
 def _count_by_lot(random: np.random.Generator, group: np.ndarray) -> np.ndarray:
@@ -159,8 +164,8 @@ def _rank_blends(simulation: Simulation, flux: np.ndarray, counted: np.ndarray) 
     """
     group, place = simulation.starts.group, simulation.starts.place
     truth = simulation.truth["flux"]
-    total = np.full(group.size, NO_RANK)
-    difference = np.full(group.size, NO_RANK)
+    total = np.full(group.size, NOT_COUNTED)
+    difference = np.full(group.size, NOT_COUNTED)
     ends = np.searchsorted(group, np.arange(simulation.starts.n_group + 1))
     for begin, end in zip(ends[:-1], ends[1:], strict=True):
         if end - begin < 2:
@@ -170,7 +175,6 @@ def _rank_blends(simulation: Simulation, flux: np.ndarray, counted: np.ndarray) 
         apart = np.hypot(*(place[here] - place[row]).T)
         apart[row - begin] = np.inf
         mate = begin + int(np.argmin(apart))
-        total[row] = np.sum(flux[:, here].sum(axis=1) < truth[here].sum())
-        between = flux[:, row] - flux[:, mate]
-        difference[row] = np.sum(between < truth[row] - truth[mate])
+        total[row] = rank_truth(flux[:, here].sum(axis=1), truth[here].sum())
+        difference[row] = rank_truth(flux[:, row] - flux[:, mate], truth[row] - truth[mate])
     return {"flux_sum_rank": total, "flux_difference_rank": difference}

@@ -141,8 +141,8 @@ def draw_crowd(
     """
     side = int(np.ceil(np.sqrt(FIELD_SOURCES / density)))
     packs: list[np.ndarray] = []
-    n_left_out = 0
-    for field in range(MAX_FIELDS):
+    left_out: list[float] = []
+    for _field in range(MAX_FIELDS):
         try:
             x, y = draw_positions(
                 FIELD_SOURCES, (side, side), min_separation=min_separation, seed=random
@@ -153,7 +153,7 @@ def draw_crowd(
                 f"and {min_separation:g} pixels: {problem}"
             ) from problem
         grouping = group_sources(group_maker, x, y, max_group_size=max_group_size)
-        n_left_out += int(np.count_nonzero(grouping.was_split))
+        left_out.append(float(np.mean(grouping.was_split)))
         whole = np.flatnonzero(~grouping.was_split)
         labels, member = np.unique(grouping.labels[whole], return_inverse=True)
         place = np.column_stack([x, y])[whole]
@@ -174,8 +174,7 @@ def draw_crowd(
     middle = [0.5 * (pack.min(axis=0) + pack.max(axis=0)) for pack in packs]
     place = np.concatenate([pack - at for pack, at in zip(packs, middle, strict=True)])
     sizes = [len(pack) for pack in packs]
-    left_out = n_left_out / (FIELD_SOURCES * (field + 1))
-    return Starts(place, np.repeat(np.arange(n_group), sizes), left_out)
+    return Starts(place, np.repeat(np.arange(n_group), sizes), float(np.mean(left_out)))
 
 
 def place_cells(random: np.random.Generator, n_group: int, pitch: int) -> np.ndarray:

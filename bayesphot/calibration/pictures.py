@@ -37,7 +37,9 @@ def plot_calibration(result: CalibrationResult, *, path=None) -> Figure:
 
     A correct program leaves the grey of any one panel once in 10 000 pictures.
     """
-    ranks = result.ranks
+    # A group that was not sampled has no rank; the coverage counts it as outside.
+    whole = result.ranks
+    ranks = {name: rank[rank >= 0] for name, rank in whole.items()}
     colour = dict(zip(ranks, CHAIN_COLOURS, strict=False))
     n_row = -(-len(ranks) // PER_ROW)
     figure = make_figure((11.0, 2.1 * n_row + 5.6))
@@ -51,7 +53,7 @@ def plot_calibration(result: CalibrationResult, *, path=None) -> Figure:
     top.supxlabel("rank of the truth / number of ranks", fontsize=9)
     axes = bottom.subplots(2, 3)
     _draw_ecdf(axes[0, 0], ranks, result.n_ranks, colour)
-    _draw_coverage(axes[0, 1], ranks, result.n_ranks, colour)
+    _draw_coverage(axes[0, 1], whole, result.n_ranks, colour)
     _draw_legend(axes[0, 2], colour, result)
     scatter, bias = result.scatter(), result.bias()
     _draw_bins(axes[1, 0], scatter[scatter["by"] == "snr"], "scatter", 1.0, colour)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesphot.calibration.bands import FALSE_ALARM
-from bayesphot.calibration.collect import NO_RANK, Sample
+from bayesphot.calibration.collect import NOT_COUNTED, Sample
 from bayesphot.calibration.statistics import (
     tabulate_bias,
     tabulate_coverage,
@@ -18,18 +18,23 @@ from bayesphot.calibration.statistics import (
     tabulate_uniformity,
 )
 from bayesphot.draws import view_readonly
+from bayesphot.flags import Flag
 from bayesphot.storage import make_plain
 
 if TYPE_CHECKING:
     from astropy.table import QTable
     from matplotlib.figure import Figure
 
-__all__ = ["LEVELS", "CalibrationResult"]
+__all__ = ["FEWEST_GROUPS", "LEVELS", "CalibrationResult", "build_result"]
 
 #: Probabilities of the intervals whose coverage is measured.
 LEVELS = (0.5, 0.68, 0.9, 0.95)
 #: Blends that are ranked in so many groups at least.
 FEWEST_BLENDS = 20
+#: Fewer groups cannot fill a histogram.
+FEWEST_GROUPS = 20
+#: Flags that warn of the draws.
+DOUBTFUL = Flag.HIGH_R_HAT | Flag.LOW_ESS | Flag.HIGH_PARETO_K | Flag.NOT_SAMPLED
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +50,8 @@ class CalibrationResult:
         ``p_err``, and the central intervals ``p_lo_68``, ``p_hi_68``, ...; ``snr`` (posterior
         mean over error of the flux), ``blend_var_frac``, ``engine``, diagnostics and ``flags`` of
         the photometry; ``flux_sum_rank`` and ``flux_difference_rank`` (of a group's summed flux,
-        and of the difference from the nearest mate; -1 where not counted).
+        and of the difference from the nearest mate; -2 on rows that do not count). Where a group
+        was not sampled ranks are -1 and numbers NaN.
     pulls : mapping of str to ndarray, (n, n_ranks - 1)
         (mean - draw) / error of the draws among which the truths are ranked.
     meta : mapping
@@ -89,7 +95,7 @@ class CalibrationResult:
 
     @property
     def ranks(self) -> dict[str, np.ndarray]:
-        """Ranks of the truths that count, one a group, of each parameter.
+        """Ranks of the truths that count, one a group, of each parameter; -1: not sampled.
 
         Where there are blends also of ``flux_sum`` and ``flux_difference``.
         """
@@ -97,7 +103,7 @@ class CalibrationResult:
         ranks = {name: np.asarray(self.table[f"{name}_rank"])[counted] for name in self.parameters}
         for name in ("flux_sum", "flux_difference"):
             rank = np.asarray(self.table[f"{name}_rank"])
-            rank = rank[rank != NO_RANK]
+            rank = rank[rank != NOT_COUNTED]
             if rank.size >= FEWEST_BLENDS:
                 ranks[name] = rank
         return ranks
@@ -195,6 +201,43 @@ class CalibrationResult:
         share = _check_share(false_alarm) / 4.0
         tables = (self.uniformity, self.coverage, self.scatter, self.bias)
         return all(bool(np.all(table(false_alarm=share)["holds"])) for table in tables)
+
+    def select(self, rows) -> CalibrationResult:
+        """Return the calibration of some groups: of those all of whose rows are chosen.
+
+        Parameters
+        ----------
+        rows : (n,) array of bool
+            Rows of the table, chosen by what is made from the data (SNR, flags, group size): a
+            choice by the truth would undo the calibration.
+
+        Raises
+        ------
+        ValueError
+            If ``rows`` has another shape, or leaves fewer than 20 groups.
+        """
+        rows = np.asarray(rows, dtype=bool)
+        if rows.shape != (len(self),):
+            raise ValueError(f"rows must have the shape {(len(self),)}, found {rows.shape}")
+        group = np.asarray(self.table["group_id"])
+        here = ~np.isin(group, group[~rows])
+        if np.unique(group[here]).size < FEWEST_GROUPS:
+            raise ValueError(f"rows must leave at least {FEWEST_GROUPS} whole groups")
+        pulls = {name: values[here] for name, values in self.pulls.items()}
+        return CalibrationResult(self.table[here], pulls, self.meta)
+
+    def trusted(self) -> CalibrationResult:
+        """Return the calibration of the groups whose draws the photometry does not warn of.
+
+        Those without ``HIGH_R_HAT``, ``LOW_ESS``, ``HIGH_PARETO_K`` and ``NOT_SAMPLED``: flags
+        are made from the data, so that a correct program is calibrated in this choice, too.
+
+        Raises
+        ------
+        ValueError
+            If fewer than 20 groups are left.
+        """
+        return self.select(np.asarray(self.table["flags"]) & int(DOUBTFUL) == 0)
 
     def summary(self) -> str:
         """Return the verdict and the tables of ranks and coverage as text."""

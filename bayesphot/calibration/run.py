@@ -11,7 +11,12 @@ import numpy as np
 
 from bayesphot.calibration.collect import Sample, collect_sample, join_samples
 from bayesphot.calibration.designs import Starts, draw_crowd, draw_packs
-from bayesphot.calibration.result import LEVELS, CalibrationResult, build_result
+from bayesphot.calibration.result import (
+    FEWEST_GROUPS,
+    LEVELS,
+    CalibrationResult,
+    build_result,
+)
 from bayesphot.calibration.setup import Setup, read_setup
 from bayesphot.calibration.simulate import simulate_groups
 from bayesphot.checks import check_integer, check_number
@@ -20,8 +25,6 @@ __all__ = ["calibrate"]
 
 #: Groups of one image: its draws are 50 MB for each 1000 sources.
 PER_IMAGE = 500
-#: Fewer groups cannot fill a histogram.
-FEWEST_GROUPS = 20
 #: Closest starts in a crowd, in FWHM: finders do not part closer ones.
 CLOSEST = 0.5
 

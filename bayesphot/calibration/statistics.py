@@ -50,7 +50,8 @@ def tabulate_uniformity(
 
     limit = share_alarm(len(ranks), false_alarm)
     rows = []
-    for name, rank in ranks.items():
+    for name, all_ranks in ranks.items():
+        rank = all_ranks[all_ranks >= 0]
         n_bin = choose_bins(rank.size, n_ranks)
         p_value = rank_p_value(rank, n_ranks, n_bin)
         rows.append((name, rank.size, n_bin, p_value, limit, p_value >= limit))
@@ -63,7 +64,8 @@ def tabulate_uniformity(
 def count_inside(rank: np.ndarray, n_ranks: int, level: float) -> tuple[int, float]:
     """Return how many truths are among the middle ranks, and the share that should be.
 
-    The middle ranks are the even number that is nearest to ``level * n_ranks``.
+    The middle ranks are the even number that is nearest to ``level * n_ranks``. A group that
+    was not sampled (rank -1) is outside.
     """
     half = round(0.5 * level * n_ranks)
     inside = np.abs(rank + 0.5 - 0.5 * n_ranks) <= half
@@ -99,10 +101,13 @@ def split_evenly(values: np.ndarray, n_bin: int) -> np.ndarray:
 def _list_bins(columns: Mapping[str, np.ndarray], by: str):
     """Yield (low, high, rows) of the bins of a data-derived quantity that are not empty."""
     values = np.asarray(columns[by], dtype=float)
-    edges = split_evenly(values, SNR_BINS) if by == "snr" else np.array(BLEND_EDGES)
+    sampled = np.isfinite(values) & np.isfinite(columns["snr"])
+    if not sampled.any():
+        return
+    edges = split_evenly(values[sampled], SNR_BINS) if by == "snr" else np.array(BLEND_EDGES)
     place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(edges.size - 2, 0))
     for k in range(max(edges.size - 1, 1)):
-        rows = np.flatnonzero(place == k)
+        rows = np.flatnonzero((place == k) & sampled)
         if rows.size:
             yield float(edges[k]), float(edges[min(k + 1, edges.size - 1)]), rows
 
@@ -137,7 +142,7 @@ def tabulate_scatter(
     for cell, true, drawn, _ in cells:
         low, high = 0.0, np.inf
         if true.size >= FEWEST:
-            spread = np.var(np.mean(drawn.astype(float) ** 2, axis=0), ddof=1)
+            spread = float(np.var(np.mean(drawn.astype(float) ** 2, axis=0), ddof=1))
             low, high = sd_band(2.0 / spread, alarm)
         scatter = float(np.sqrt(np.mean(true**2)))
         rows.append((*cell, scatter, low, high, bool(low <= scatter <= high)))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_calibration"]
 
+#: Bins out of their band that are named.
+SHOWN = 4
+
 
 def describe_calibration(result: CalibrationResult) -> str:
     """Return the verdict, a table of ranks and coverage, and the bins that are out.
@@ -33,6 +36,7 @@ def describe_calibration(result: CalibrationResult) -> str:
     lines = [
         f"{len(result)} sources in {result.n_groups} groups, seed {result.meta.get('seed')}; "
         f"{flagged} flagged, all counted",
+        *_describe_left_out(result),
         "",
         *_tabulate(uniformity, coverage),
         "",
@@ -40,10 +44,30 @@ def describe_calibration(result: CalibrationResult) -> str:
         _describe_bins("bias over error", "bias", bias, asked=0.0),
     ]
     if result.passed():
-        lines.append("calibrated: every number is in its band")
-    else:
-        lines.append("NOT CALIBRATED: * marks what a correct program shows once in 10 000 runs")
-    return "\n".join(lines)
+        return "\n".join([*lines, "calibrated: every number is in its band"])
+    lines.append("NOT CALIBRATED: * marks what a correct program shows once in 10 000 runs")
+    return "\n".join([*lines, *_describe_trusted(result)])
+
+
+def _describe_trusted(result: CalibrationResult) -> list[str]:
+    """Return a line on the groups without a warning, none where there is no warning."""
+    try:
+        trusted = result.trusted()
+    except ValueError:
+        return ["next to all groups carry a flag that warns of their draws"]
+    if trusted.n_groups == result.n_groups:
+        return []
+    n = result.n_groups - trusted.n_groups
+    verdict = "calibrated" if trusted.passed() else "not calibrated either"
+    return [f"without the {n} groups whose flags warn of their draws: {verdict}"]
+
+
+def _describe_left_out(result: CalibrationResult) -> list[str]:
+    """Return a line on sources of groups that were too large, none where there are none."""
+    share = result.meta.get("left_out") or 0.0
+    if share == 0.0:
+        return []
+    return [f"left out: {share:.1%} of the field's sources, in groups above max_group_size"]
 
 
 def _tabulate(uniformity: QTable, coverage: QTable) -> list[str]:
@@ -73,9 +97,13 @@ def _describe_bins(title: str, name: str, table: QTable, *, asked: float) -> str
     if not len(judged):
         return f"{title}: no bin has enough sources"
     values = judged[name]
-    text = f"{title}, {len(judged)} bins: {values.min():.3f} to {values.max():.3f} (asked {asked:g})"
+    text = (
+        f"{title}, {len(judged)} bins: {values.min():.3f} to {values.max():.3f} (asked {asked:g})"
+    )
     out = judged[~judged["holds"]]
     places = [
         f"{row['parameter']} at {row['by']} {row['from']:.3g} to {row['to']:.3g}" for row in out
     ]
+    if len(places) > SHOWN:
+        places = [*places[:SHOWN], f"and {len(places) - SHOWN} more"]
     return text if not places else f"{text}; *out of band: {', '.join(places)}"
