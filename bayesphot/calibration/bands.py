@@ -1,7 +1,7 @@
 """Acceptance bands, each derived from the number of simulations at one false-alarm rate.
 
 A correct program leaves a band once in ten thousand runs. Where several numbers are compared at
-once, `share_alarm` shares that rate among them (Bonferroni).
+once, `per_test` shares that rate among them (Bonferroni).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ __all__ = [
     "normal_limit",
     "rank_p_value",
     "sd_band",
-    "share_alarm",
+    "per_test",
 ]
 
 #: Chance that a correct program fails a comparison, or a table of them.
 FALSE_ALARM = 1e-4
 
 
-def share_alarm(n_test: int, false_alarm: float = FALSE_ALARM) -> float:
+def per_test(n_test: int, false_alarm: float = FALSE_ALARM) -> float:
     """Return the false-alarm rate of each of several comparisons."""
     return false_alarm / max(n_test, 1)
 

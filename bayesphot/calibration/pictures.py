@@ -10,7 +10,7 @@ from bayesphot.calibration.bands import (
     FALSE_ALARM,
     binomial_band,
     ecdf_limit,
-    share_alarm,
+    per_test,
 )
 from bayesphot.calibration.statistics import choose_bins, count_inside
 from bayesphot.plotting.figure import BLACK, BLUE, CHAIN_COLOURS, GREY, make_figure, save_figure
@@ -68,7 +68,7 @@ def _draw_histogram(panel: Axes, rank: np.ndarray, n_ranks: int, colour: str) ->
     n_bin = choose_bins(rank.size, n_ranks)
     count = np.bincount(rank * n_bin // n_ranks, minlength=n_bin)
     edges = np.linspace(0.0, 1.0, n_bin + 1)
-    low, high = binomial_band(rank.size, 1.0 / n_bin, share_alarm(n_bin))
+    low, high = binomial_band(rank.size, 1.0 / n_bin, per_test(n_bin))
     panel.axhspan(low * n_bin, high * n_bin, **BAND)
     panel.axhline(1.0, color=BLACK, linewidth=0.7)
     panel.stairs(count * n_bin / rank.size, edges, fill=True, color=colour, alpha=0.45)
@@ -81,7 +81,7 @@ def _draw_ecdf(panel: Axes, ranks, n_ranks: int, colour) -> None:
     """Draw the distribution of the ranks less the uniform one."""
     place = np.arange(1, n_ranks) / n_ranks
     fewest = min(rank.size for rank in ranks.values())
-    limit = ecdf_limit(fewest, share_alarm(len(ranks)))
+    limit = ecdf_limit(fewest, per_test(len(ranks)))
     panel.axhspan(-limit, limit, **BAND)
     for name, rank in ranks.items():
         below = np.cumsum(np.bincount(rank, minlength=n_ranks))[:-1] / rank.size
@@ -97,7 +97,7 @@ def _draw_coverage(panel: Axes, ranks, n_ranks: int, colour) -> None:
     for name, rank in ranks.items():
         inside, asked = np.array([count_inside(rank, n_ranks, level) for level in CURVE]).T
         panel.plot(asked, inside / rank.size - asked, color=colour[name], linewidth=1.1)
-    alarm = share_alarm(len(ranks) * CURVE.size)
+    alarm = per_test(len(ranks) * CURVE.size)
     low, high = np.array([binomial_band(fewest, level, alarm) for level in asked]).T
     panel.fill_between(asked, low - asked, high - asked, **BAND)
     _finish(panel, "probability of the interval", "coverage - probability", 0.0)

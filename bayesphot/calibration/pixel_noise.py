@@ -48,7 +48,7 @@ def scatter_pixels(
         raise ValueError(f"error must be given where noise is {noise!r}")
     if isinstance(noise, StudentTNoise):
         return mean + error * random.standard_t(noise.dof, mean.shape)
-    unit = random.standard_normal(mean.shape)
     if isinstance(noise, ContaminatedGaussian):
-        unit *= np.where(random.random(mean.shape) < noise.fraction, noise.width, 1.0)
-    return mean + error * unit
+        wide = np.where(random.random(mean.shape) < noise.fraction, noise.width, 1.0)
+        return mean + error * wide * random.standard_normal(mean.shape)
+    return random.normal(mean, error)

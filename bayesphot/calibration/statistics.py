@@ -15,9 +15,9 @@ import numpy as np
 from bayesphot.calibration.bands import (
     binomial_band,
     normal_limit,
+    per_test,
     rank_p_value,
     sd_band,
-    share_alarm,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def tabulate_uniformity(
     """Return the p-value of uniform ranks of each parameter, and the least that is credible."""
     from astropy.table import QTable
 
-    limit = share_alarm(len(ranks), false_alarm)
+    limit = per_test(len(ranks), false_alarm)
     rows = []
     for name, all_ranks in ranks.items():
         rank = all_ranks[all_ranks >= 0]
@@ -78,7 +78,7 @@ def tabulate_coverage(
     """Return the share of truths inside the central intervals, and its binomial band."""
     from astropy.table import QTable
 
-    alarm = share_alarm(len(ranks) * len(levels), false_alarm)
+    alarm = per_test(len(ranks) * len(levels), false_alarm)
     rows = []
     for name, rank in ranks.items():
         for level in levels:
@@ -137,7 +137,7 @@ def tabulate_scatter(
     from astropy.table import QTable
 
     cells = list(_list_cells(columns, pulls, names, ("snr", "blend_var_frac")))
-    alarm = share_alarm(len(cells), false_alarm)
+    alarm = per_test(len(cells), false_alarm)
     rows = []
     for cell, true, drawn, _ in cells:
         low, high = 0.0, np.inf
@@ -163,7 +163,7 @@ def tabulate_bias(
     from astropy.table import QTable
 
     cells = list(_list_cells(columns, pulls, names, ("snr",)))
-    limit = normal_limit(share_alarm(len(cells), false_alarm))
+    limit = normal_limit(per_test(len(cells), false_alarm))
     rows = []
     for cell, true, drawn, off in cells:
         high = np.inf

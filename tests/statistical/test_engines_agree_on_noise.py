@@ -13,6 +13,7 @@ from calibration import FLUX_PRIORS, SCATTERS, SIGMA
 from many_groups import list_starts, render_stars
 
 import bayesphot as bp
+from bayesphot.calibration.pixel_noise import scatter_pixels
 
 SIDE = 31
 PARAMETERS = ("x", "y", "flux", "sigma")
@@ -37,9 +38,9 @@ def make_pair(scatter: str):
     xy = np.array([[13.6, 15.2], [17.0, 15.9]])
     unit = 2.0 * np.sqrt(np.pi) * SIGMA * law.noise
     mean = render_stars((SIDE, SIDE), *xy.T, unit * np.array([25.0, 15.0]), SIGMA) + law.sky
-    image = law.draw(rng, mean) if law.draw else rng.normal(mean, law.noise)
+    image = scatter_pixels(mean, law.model, law.noise, rng)
     start = xy + rng.uniform(-0.3, 0.3, xy.shape)
-    return image, (law.noise if law.gives_error else None), start, law, unit
+    return image, law.error, start, law, unit
 
 
 def stack_parameters(result) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_compiled_engine_and_emcee_agree(scatter, flux_prior, offset) -> None:
     image, error, start, law, unit = make_pair(scatter)
     psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
     psf.sigma.fixed = False
-    priors = {"flux": FLUX_PRIORS[flux_prior][0](unit, 20.0, 8.0)}
+    priors = {"flux": FLUX_PRIORS[flux_prior](unit, 20.0, 8.0)}
     priors["background"] = bp.Normal(law.sky, law.sky_sd)
     priors["sigma"] = bp.TruncatedNormal(SIGMA, 0.2, 1.0, 2.0)
     if offset is not None:
