@@ -327,7 +327,7 @@ def run_calibration(arguments: Namespace) -> None:
             truth=_choose_truth(photometry, arguments),
             true_error=arguments.true_error,
             seed=arguments.seed,
-            n_jobs=photometry.n_jobs,
+            n_jobs=arguments.jobs or _count_cores(),
         )
     seconds = time.perf_counter() - begin
     with _refuse_bad_use(FileExistsError, PermissionError):
@@ -348,7 +348,6 @@ def _configure_calibration(arguments: Namespace, *, noise: Any) -> Any:
         sampler=_choose_sampler(arguments),
         noise=noise,
         max_group_size=arguments.max_group_size,
-        n_jobs=arguments.jobs,
     )
 
 

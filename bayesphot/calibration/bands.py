@@ -31,8 +31,8 @@ def binomial_band(n: int, p: float, false_alarm: float = FALSE_ALARM) -> tuple[f
     """Return the central band of the fraction of n trials that succeed with probability p."""
     from scipy.stats import binom
 
-    law = binom(n, p)
-    return float(law.ppf(0.5 * false_alarm) / n), float(law.isf(0.5 * false_alarm) / n)
+    low, high = binom.ppf(0.5 * false_alarm, n, p), binom.isf(0.5 * false_alarm, n, p)
+    return float(low / n), float(high / n)
 
 
 def normal_limit(false_alarm: float = FALSE_ALARM) -> float:
@@ -49,8 +49,7 @@ def sd_band(n: float, false_alarm: float = FALSE_ALARM) -> tuple[float, float]:
     """
     from scipy.stats import chi2
 
-    law = chi2(n)
-    low, high = law.ppf(0.5 * false_alarm), law.isf(0.5 * false_alarm)
+    low, high = chi2.ppf(0.5 * false_alarm, n), chi2.isf(0.5 * false_alarm, n)
     return float(np.sqrt(low / n)), float(np.sqrt(high / n))
 
 

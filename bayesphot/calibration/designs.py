@@ -17,7 +17,7 @@ __all__ = ["Starts", "draw_crowd", "draw_packs", "place_cells"]
 
 #: Sources of one random field that is cut into groups.
 FIELD_SOURCES = 4000
-#: Fields drawn before a density counts as too high for the groups asked for.
+#: A density that would need more fields for the groups asked for counts as too high.
 MAX_FIELDS = 200
 #: Places tried for each member of a pack.
 MAX_TRIES = 1000
@@ -142,7 +142,7 @@ def draw_crowd(
     side = int(np.ceil(np.sqrt(FIELD_SOURCES / density)))
     packs: list[np.ndarray] = []
     left_out: list[float] = []
-    for _field in range(MAX_FIELDS):
+    while True:
         try:
             x, y = draw_positions(
                 FIELD_SOURCES, (side, side), min_separation=min_separation, seed=random
@@ -162,9 +162,9 @@ def draw_crowd(
         found = np.split(place[order], cuts) if labels.size else []
         # Groups with many members have low labels: any order but theirs.
         packs += [found[k] for k in random.permutation(len(found))]
-        if len(packs) >= n_group:
+        if len(packs) >= n_group or len(packs) * MAX_FIELDS < n_group * len(left_out):
             break
-    else:
+    if len(packs) < n_group:
         raise ValueError(
             f"density must leave groups of at most max_group_size={max_group_size} sources, found "
             f"{density:g} per square pixel, which makes nearly all of them larger: lower the "

@@ -13,7 +13,15 @@ from bayesphot.calibration.bands import (
     per_test,
 )
 from bayesphot.calibration.statistics import choose_bins, count_inside
-from bayesphot.plotting.figure import BLACK, BLUE, CHAIN_COLOURS, GREY, make_figure, save_figure
+from bayesphot.plotting.figure import (
+    BLACK,
+    BLUE,
+    CHAIN_COLOURS,
+    GREY,
+    VERMILION,
+    make_figure,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -138,9 +146,9 @@ def _draw_legend(panel: Axes, colour, result: CalibrationResult) -> None:
         panel.plot([], [], color=own, linewidth=3.0, label=TITLES.get(name, name))
     panel.fill_between([], [], [], **BAND, label=f"band, false alarms {FALSE_ALARM:g}")
     panel.legend(loc="upper left", frameon=False, fontsize=9)
-    verdict = "calibrated" if result.passed() else "NOT calibrated"
+    verdict, own = ("calibrated", BLUE) if result.passed() else ("NOT calibrated", VERMILION)
     text = f"{len(result)} sources in {result.n_groups} groups: {verdict}"
-    panel.set_title(text, fontsize=9, color=BLUE if result.passed() else CHAIN_COLOURS[5])
+    panel.set_title(text, fontsize=9, color=own)
 
 
 def _finish(panel: Axes, x_label: str, y_label: str, asked: float) -> None:
