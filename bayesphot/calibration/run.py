@@ -62,7 +62,7 @@ def calibrate(
         The set-up, of any of the photometry classes: its PSF, fit boxes, priors, noise and
         sampler are tested; its finder is not used.
     n_simulations : int
-        Groups, at least 20. The band of a 68 % coverage is 0.68 ± 1.8 / sqrt(n).
+        Groups, at least 20. The band of a 68 % coverage is 0.68 ± 2.2 / sqrt(n).
     flux : distribution, optional
         Proper prior of the fluxes, in the fit too: of `bayesphot.priors` or a frozen one of
         scipy; default ``phot.priors["flux"]``.

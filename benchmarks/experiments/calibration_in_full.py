@@ -19,7 +19,7 @@ LEVELS = (0.68, 0.95)
 #: Scatter and flux prior.
 MODELS = (
     ("ccd", "normal"),
-    ("poisson", "normal"),
+    ("poisson", "positive"),
     ("student", "normal"),
     ("contaminated", "normal"),
     ("normal", "power law"),

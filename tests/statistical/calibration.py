@@ -54,6 +54,8 @@ SCATTERS = {
 #: Flux priors, from the unit, mean and sd of a design.
 FLUX_PRIORS = {
     "normal": lambda unit, mean, sd: bp.Normal(unit * mean, unit * sd),
+    # Counts cannot be expected to be negative.
+    "positive": lambda unit, mean, sd: bp.TruncatedNormal(unit * mean, unit * sd, 0.0),
     "power law": lambda unit, mean, sd: bp.PowerLaw(-1.5, 0.3 * unit * mean, 3.0 * unit * mean),
     "half-normal": lambda unit, mean, sd: bp.HalfNormal(unit * mean),
     "log-normal": lambda unit, mean, sd: bp.LogNormal(unit * mean, 0.5),

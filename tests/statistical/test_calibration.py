@@ -30,8 +30,8 @@ def test_ranks_of_the_truth_are_uniform(design, sigma_free, sky_free, seed):
 NOISES = [
     ("single", False, True, "ccd", "normal", 421),
     ("pair at 1.0 FWHM", True, True, "ccd", "normal", 422),
-    ("single", True, True, "poisson", "normal", 423),
-    ("pair at 1.0 FWHM", False, True, "poisson", "normal", 424),
+    ("single", True, True, "poisson", "positive", 423),
+    ("pair at 1.0 FWHM", False, True, "poisson", "positive", 424),
     ("single", False, False, "student", "normal", 425),
     ("pair at 1.0 FWHM", True, True, "student", "normal", 426),
     ("single", True, True, "contaminated", "normal", 427),
