@@ -37,6 +37,7 @@ PER_ROW = 4
 #: Levels of the coverage curve.
 CURVE = np.arange(0.02, 1.0, 0.02)
 BAND = {"color": GREY, "alpha": 0.25, "linewidth": 0.0}
+EDGE = {"color": GREY, "linewidth": 0.8, "linestyle": "--"}
 TITLES = {"flux_sum": "sum of fluxes", "flux_difference": "difference of fluxes"}
 
 
@@ -85,12 +86,22 @@ def _draw_histogram(panel: Axes, rank: np.ndarray, n_ranks: int, colour: str) ->
     panel.set_ylim(0.0, max(1.3 * high * n_bin, 1.05 * count.max() * n_bin / rank.size))
 
 
+def _count_ranks(ranks) -> tuple[int, int]:
+    """Return the number of ranks of parameters, and of those that only blends have."""
+    sizes = [rank.size for rank in ranks.values()]
+    return max(sizes), min(sizes)
+
+
 def _draw_ecdf(panel: Axes, ranks, n_ranks: int, colour) -> None:
     """Draw the distribution of the ranks less the uniform one."""
     place = np.arange(1, n_ranks) / n_ranks
-    fewest = min(rank.size for rank in ranks.values())
-    limit = ecdf_limit(fewest, per_test(len(ranks)))
+    most, fewest = _count_ranks(ranks)
+    limit = ecdf_limit(most, per_test(len(ranks)))
     panel.axhspan(-limit, limit, **BAND)
+    if fewest < most:
+        limit = ecdf_limit(fewest, per_test(len(ranks)))
+        for end in (-limit, limit):
+            panel.axhline(end, **EDGE)
     for name, rank in ranks.items():
         below = np.cumsum(np.bincount(rank, minlength=n_ranks))[:-1] / rank.size
         panel.plot(place, below - place, color=colour[name], linewidth=1.1)
@@ -101,13 +112,16 @@ def _draw_ecdf(panel: Axes, ranks, n_ranks: int, colour) -> None:
 
 def _draw_coverage(panel: Axes, ranks, n_ranks: int, colour) -> None:
     """Draw the coverage of central intervals less their probability."""
-    fewest = min(rank.size for rank in ranks.values())
     for name, rank in ranks.items():
         inside, asked = np.array([count_inside(rank, n_ranks, level) for level in CURVE]).T
         panel.plot(asked, inside / rank.size - asked, color=colour[name], linewidth=1.1)
     alarm = per_test(len(ranks) * CURVE.size)
-    low, high = np.array([binomial_band(fewest, level, alarm) for level in asked]).T
+    most, fewest = _count_ranks(ranks)
+    low, high = np.array([binomial_band(most, level, alarm) for level in asked]).T
     panel.fill_between(asked, low - asked, high - asked, **BAND)
+    if fewest < most:
+        ends = np.array([binomial_band(fewest, level, alarm) for level in asked])
+        panel.plot(asked, ends - asked[:, None], **EDGE)
     _finish(panel, "probability of the interval", "coverage - probability", 0.0)
     panel.set_title("coverage", fontsize=9)
     panel.set_xlim(0.0, 1.0)
@@ -145,6 +159,9 @@ def _draw_legend(panel: Axes, colour, result: CalibrationResult) -> None:
     for name, own in colour.items():
         panel.plot([], [], color=own, linewidth=3.0, label=TITLES.get(name, name))
     panel.fill_between([], [], [], **BAND, label=f"band, false alarms {FALSE_ALARM:g}")
+    sizes = [rank.size for rank in result.ranks.values()]
+    if min(sizes) < max(sizes):
+        panel.plot([], [], **EDGE, label="the same, sum and difference")
     panel.legend(loc="upper left", frameon=False, fontsize=9)
     verdict, own = ("calibrated", BLUE) if result.passed() else ("NOT calibrated", VERMILION)
     text = f"{len(result)} sources in {result.n_groups} groups: {verdict}"
