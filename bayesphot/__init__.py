@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from .background import (
         StdBackgroundRMS as StdBackgroundRMS,
     )
+    from .calibration import (
+        CalibrationResult as CalibrationResult,
+    )
+    from .calibration import (
+        calibrate as calibrate,
+    )
     from .config import (
         BasicPSFPhotometry as BasicPSFPhotometry,
     )
@@ -135,6 +141,7 @@ _MODULES = {
         "MADStdBackgroundRMS",
         "StdBackgroundRMS",
     ),
+    "calibration": ("calibrate", "CalibrationResult"),
     "config": (
         "BasicPSFPhotometry",
         "IterativelySubtractedPSFPhotometry",

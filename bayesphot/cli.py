@@ -1,4 +1,4 @@
-"""The command line: ``bayesphot run``, ``demo``, ``simulate`` and ``warmup``.
+"""The command line: ``bayesphot run``, ``calibrate``, ``demo``, ``simulate`` and ``warmup``.
 
 Only argparse is imported at the top, so that ``bayesphot --help`` answers at once.
 """
@@ -17,6 +17,11 @@ __all__ = ["main"]
 
 EXIT_BAD_USE = 2
 EXIT_INTERRUPTED = 130
+NOISE_HELP = (
+    "normal, ccd (with --gain), poisson (the image is in counts), student:DOF or "
+    "contaminated:FRACTION,WIDTH (outliers; the scale is --error); default: ccd where --gain is "
+    "given, else normal"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,6 +98,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bayesphot {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_calibrate(commands)
     _add_demo(commands)
     _add_simulate(commands)
     warm = commands.add_parser(
@@ -118,29 +124,13 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--ext", help="extension of IMAGE: name or number (default: first image)")
     run.add_argument("--mask", metavar="FILE", help="FITS image, not zero where a pixel is bad")
 
-    psf = run.add_argument_group("PSF, a Gaussian integrated over the pixels")
-    width = psf.add_mutually_exclusive_group(required=True)
-    width.add_argument("--sigma", type=_positive, metavar="S", help="standard deviation in pixels")
-    width.add_argument("--fwhm", type=_positive, metavar="F", help="or full width at half maximum")
-    psf.add_argument("--fit-sigma", action="store_true", help="fit the width as well")
+    psf = _add_psf(run, shared=True)
     psf.add_argument(
         "--psf-error",
         type=_positive,
         metavar="WIDTH",
         help="relative error of the width (standard deviation, e.g. 0.01): a mode of the PSF that "
         "is marginalised in each group; not with --fit-sigma",
-    )
-    psf.add_argument(
-        "--shape",
-        choices=("group", "image", "source"),
-        default="group",
-        help="a fitted width is shared by the group (default), the image, or free per source",
-    )
-    psf.add_argument(
-        "--fitshape",
-        type=_odd,
-        metavar="N",
-        help="side of the fit box in pixels, odd (default: 11, or 2.5 FWHM where that is more)",
     )
 
     noise = run.add_argument_group("noise (default: estimated from the image)")
@@ -160,9 +150,7 @@ def _add_run(commands: Any) -> None:
     noise.add_argument(
         "--noise",
         metavar="NAME",
-        help="normal, ccd (with --gain), poisson (the image is in counts), student:DOF or "
-        "contaminated:FRACTION,WIDTH (outliers; the scale is --error); default: ccd where --gain "
-        "is given, else normal",
+        help=NOISE_HELP,
     )
 
     noise.add_argument(
@@ -194,15 +182,7 @@ def _add_run(commands: Any) -> None:
         metavar="N|none",
         help="rounds of search (default: 3); none: until nothing is found",
     )
-    search.add_argument(
-        "--crit-separation",
-        type=_not_negative,
-        metavar="PX",
-        help="stars closer than this are fitted together (default: 1.5 FWHM)",
-    )
-    search.add_argument(
-        "--max-group-size", type=_count, default=20, metavar="N", help="(default: 20)"
-    )
+    _add_linking(search)
     search.add_argument(
         "--background",
         choices=("prior", "flat", "plane", "none"),
@@ -211,17 +191,7 @@ def _add_run(commands: Any) -> None:
         "a free plane, or none (subtracted already)",
     )
 
-    sampling = run.add_argument_group("posterior")
-    sampling.add_argument(
-        "--sampler",
-        choices=("independence", "emcee", "none"),
-        default="independence",
-        help="compiled independence sampler (default), emcee, or none: least squares only",
-    )
-    sampling.add_argument("--draws", type=_count, default=500, help="per chain (default: 500)")
-    sampling.add_argument("--chains", type=_count, default=4, help="(default: 4)")
-    sampling.add_argument("--seed", type=_seed, help="same seed, same answer, for any --jobs")
-    sampling.add_argument("--jobs", type=_count, help="threads (default: all cores)")
+    _add_sampling(run, can_skip=True)
 
     output = run.add_argument_group("output")
     output.add_argument(
@@ -231,6 +201,122 @@ def _add_run(commands: Any) -> None:
     _add_overwrite(output)
     _add_quiet(output)
     run.set_defaults(command="run_image")
+
+
+def _add_psf(parser: Any, *, shared: bool = False) -> Any:
+    """Add the PSF and the fit box, and who shares a fitted width where that is a choice.
+
+    Returns the group of arguments.
+    """
+    psf = parser.add_argument_group("PSF, a Gaussian integrated over the pixels")
+    width = psf.add_mutually_exclusive_group(required=True)
+    width.add_argument("--sigma", type=_positive, metavar="S", help="standard deviation in pixels")
+    width.add_argument("--fwhm", type=_positive, metavar="F", help="or full width at half maximum")
+    psf.add_argument("--fit-sigma", action="store_true", help="fit the width as well")
+    if shared:
+        psf.add_argument(
+            "--shape",
+            choices=("group", "image", "source"),
+            default="group",
+            help="a fitted width is shared by the group (default), the image, or free per source",
+        )
+    psf.add_argument(
+        "--fitshape",
+        type=_odd,
+        metavar="N",
+        help="side of the fit box in pixels, odd (default: 11, or 2.5 FWHM where that is more)",
+    )
+    return psf
+
+
+def _add_linking(parser: Any) -> None:
+    """Add what makes groups."""
+    parser.add_argument(
+        "--crit-separation",
+        type=_not_negative,
+        metavar="PX",
+        help="stars closer than this are fitted together (default: 1.5 FWHM)",
+    )
+    parser.add_argument(
+        "--max-group-size", type=_count, default=20, metavar="N", help="(default: 20)"
+    )
+
+
+def _add_sampling(parser: Any, *, can_skip: bool = False) -> None:
+    """Add the sampler, the seed and the threads."""
+    skip = ", or none: least squares only" if can_skip else ""
+    sampling = parser.add_argument_group("posterior")
+    sampling.add_argument(
+        "--sampler",
+        choices=("independence", "emcee", *(("none",) if can_skip else ())),
+        default="independence",
+        help=f"compiled independence sampler (default) or emcee{skip}",
+    )
+    sampling.add_argument("--draws", type=_count, default=500, help="per chain (default: 500)")
+    sampling.add_argument("--chains", type=_count, default=4, help="(default: 4)")
+    sampling.add_argument("--seed", type=_seed, help="same seed, same answer, for any --jobs")
+    sampling.add_argument("--jobs", type=_count, help="threads (default: all cores)")
+
+
+def _add_calibrate(commands: Any) -> None:
+    """Add ``bayesphot calibrate``."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="test by simulation whether the uncertainties of a set-up are true",
+        description="Draw stars from the priors of a set-up, simulate and fit them, and tell "
+        "whether the posteriors are right: ranks of the truth, coverage, scatter over the quoted "
+        "error, bias. Writes a table (ECSV), a picture (PNG) and the summary to a folder.",
+    )
+    _add_psf(calibrate)
+
+    noise = calibrate.add_argument_group("noise: one of --error and --gain, or --noise poisson")
+    noise.add_argument("--error", type=_positive, help="1-sigma noise per pixel, or its scale")
+    noise.add_argument("--gain", type=_positive, help="electrons per unit of the image")
+    noise.add_argument("--read-noise", type=_not_negative, metavar="R", help="electrons")
+    noise.add_argument("--noise", metavar="NAME", help=NOISE_HELP)
+
+    priors = calibrate.add_argument_group("priors, of the truths and of the fit")
+    priors.add_argument(
+        "--flux", nargs=2, type=_positive, required=True, metavar=("MIN", "MAX"), help="range"
+    )
+    priors.add_argument(
+        "--flux-index", type=_number, default=-1.0, metavar="A",
+        help="the density of fluxes falls as flux^A (default: -1, even in magnitudes)",
+    )  # fmt: skip
+    priors.add_argument(
+        "--background", nargs="+", type=_number, default=(0.0,), metavar=("LEVEL", "SD"),
+        help="sky level, known; with a standard deviation: drawn and fitted (default: 0)",
+    )  # fmt: skip
+
+    groups = calibrate.add_argument_group("groups (default: stars alone)")
+    groups.add_argument("--simulations", type=_count, default=1000, metavar="N", help="(1000)")
+    groups.add_argument("--sources", type=_count, default=1, metavar="N", help="of each group (1)")
+    groups.add_argument(
+        "--separation", nargs="+", type=_positive, metavar="PX", help="of mates: one number, or two"
+    )
+    groups.add_argument(
+        "--density", type=_positive, metavar="D", help="or a random field, stars per square pixel"
+    )
+    groups.add_argument(
+        "--min-separation", type=_not_negative, metavar="PX", help="in it (default: FWHM / 2)"
+    )
+    _add_linking(groups)
+
+    wrong = calibrate.add_argument_group("data that the set-up does not describe")
+    wrong.add_argument("--true-fwhm", type=_positive, metavar="F", help="the data's PSF")
+    wrong.add_argument("--true-error", type=_positive, metavar="E", help="the data's noise")
+    wrong.add_argument(
+        "--true-noise", metavar="NAME", help="kind of the data's noise, as --noise (not ccd)"
+    )
+
+    _add_sampling(calibrate)
+    output = calibrate.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", default="bayesphot_calibration", help="(default: %(default)s)"
+    )
+    _add_overwrite(output)
+    _add_quiet(output)
+    calibrate.set_defaults(command="run_calibration")
 
 
 def _add_demo(commands: Any) -> None:

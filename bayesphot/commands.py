@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .readers import FitsImage
 
-__all__ = ["UsageError", "run_demo", "run_image", "warm_up", "write_simulation"]
+__all__ = ["UsageError", "run_calibration", "run_demo", "run_image", "warm_up", "write_simulation"]
 
 FWHM_PER_SIGMA = 2.354820045
 GAIN_KEYWORDS = ("GAIN", "EGAIN")
@@ -207,9 +207,8 @@ def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
         raise UsageError(
             "--psf-error is the error of a known width and --fit-sigma fits it: give one"
         )
-    sigma = arguments.sigma or arguments.fwhm / FWHM_PER_SIGMA
-    psf_model = bp.IntegratedGaussianPRF(sigma=sigma)
-    psf_model.sigma.fixed = not arguments.fit_sigma
+    psf_model = _choose_psf(arguments)
+    sigma = float(psf_model.sigma.value)
     level: dict[str, Any] = {"nsigma": arguments.nsigma}
     if arguments.threshold is not None:
         level = {"threshold": arguments.threshold}
@@ -326,6 +325,81 @@ def run_demo(arguments: Namespace) -> None:
 
     # The comparison is what the demo is for: --quiet leaves it.
     print(describe_comparison(result, scene.truth, radius=0.5 * sigma * FWHM_PER_SIGMA))
+
+
+def run_calibration(arguments: Namespace) -> None:
+    """Test the uncertainties of a set-up on simulations from its priors."""
+    folder = Path(arguments.out).expanduser()
+    _check_output(folder, overwrite=arguments.overwrite, kind="folder")
+    if len(arguments.background) > 2:
+        raise UsageError(f"--background is LEVEL or LEVEL SD, found {len(arguments.background)}")
+    noise = _choose_noise(arguments, {})
+    begin = time.perf_counter()
+    with _refuse_bad_use(ValueError):
+        photometry = _configure_calibration(arguments, noise=noise)
+        level, *spread = arguments.background
+        result = bp.calibrate(
+            photometry,
+            n_simulations=arguments.simulations,
+            flux=bp.PowerLaw(arguments.flux_index, *arguments.flux),
+            background=bp.Normal(level, *spread) if spread else level,
+            error=arguments.error,
+            n_sources=arguments.sources,
+            separation=arguments.separation,
+            density=arguments.density,
+            min_separation=arguments.min_separation,
+            truth=_choose_truth(photometry, arguments),
+            true_error=arguments.true_error,
+            seed=arguments.seed,
+            n_jobs=arguments.jobs or _count_cores(),
+        )
+    seconds = time.perf_counter() - begin
+    with _refuse_bad_use(FileExistsError, PermissionError):
+        result.write(folder, overwrite=arguments.overwrite)
+    if not arguments.quiet:
+        print(result.summary())
+        print(f"time {seconds:.1f} s{_describe_memory()}")
+        print(f"written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def _configure_calibration(arguments: Namespace, *, noise: Any) -> Any:
+    """Return the photometry whose uncertainties are tested."""
+    return _configure(
+        psf_model=_choose_psf(arguments),
+        fitshape=arguments.fitshape,
+        finder=bp.DAOStarFinder(fwhm=3.0, nsigma=5.0),
+        crit_separation=arguments.crit_separation,
+        sampler=_choose_sampler(arguments),
+        noise=noise,
+        max_group_size=arguments.max_group_size,
+    )
+
+
+def _choose_psf(arguments: Namespace) -> Any:
+    """Return the PSF of the options."""
+    psf_model = bp.IntegratedGaussianPRF(sigma=arguments.sigma or arguments.fwhm / FWHM_PER_SIGMA)
+    psf_model.sigma.fixed = not arguments.fit_sigma
+    return psf_model
+
+
+def _choose_truth(photometry: Any, arguments: Namespace) -> Any:
+    """Return the set-up of the data where it is another than that of the fit, else None."""
+    from argparse import Namespace
+    from dataclasses import replace
+
+    changed: dict[str, Any] = {}
+    if arguments.true_fwhm is not None:
+        sigma = arguments.true_fwhm / FWHM_PER_SIGMA
+        changed["psf_model"] = bp.IntegratedGaussianPRF(sigma=sigma)
+    if arguments.true_noise is not None:
+        if arguments.true_noise.startswith("ccd"):
+            raise UsageError("--true-noise must not be ccd: give the CCD as --noise")
+        named = Namespace(noise=arguments.true_noise, gain=None, read_noise=None, error=None)
+        try:
+            changed["noise"] = _choose_noise(named, {})
+        except UsageError as problem:
+            raise UsageError(str(problem).replace("--noise", "--true-noise")) from problem
+    return replace(photometry, **changed) if changed else None
 
 
 def write_simulation(arguments: Namespace) -> None:

@@ -28,7 +28,7 @@ from bayesphot.patch import Pixels, SourceState
 from bayesphot.priors import SHAPE_WIDTH, LogNormal, PriorSet
 from bayesphot.settings import ModelSettings
 
-__all__ = ["estimate_flux", "set_priors", "start_sources"]
+__all__ = ["estimate_flux", "find_radii", "set_priors", "start_sources"]
 
 #: Radii of the position discs in FWHM: alone, and where discs of the first radius meet.
 ALONE = 1.0
@@ -117,7 +117,7 @@ def set_priors(
     _set_offset(prior, PRECISION_X, X_DENSITY, given.x)
     _set_offset(prior, PRECISION_Y, Y_DENSITY, given.y)
     _set_own_offsets(prior, columns, settings)
-    radius, overlap = _find_radii(prior[:, :2], grouped, settings)
+    radius, overlap = find_radii(prior[:, :2], grouped, settings)
     prior[:, RADIUS] = radius
     prior[:, FLUX_FLOOR] = -np.inf
     if given.flux is not None:
@@ -216,7 +216,7 @@ def _set_own_shapes(prior: np.ndarray, columns: Mapping[str, np.ndarray], name: 
     prior[rows, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = 0.0
 
 
-def _find_radii(center: np.ndarray, grouped, settings: ModelSettings):
+def find_radii(center: np.ndarray, grouped, settings: ModelSettings):
     """Return the radius of each position disc, and whether it meets that of a group mate."""
     from scipy.spatial import cKDTree
 

@@ -17,6 +17,7 @@ from bayesphot.priors.distributions import (
     TruncatedNormal,
     Uniform,
 )
+from bayesphot.priors.drawing import can_draw, draw_prior
 
 __all__ = [
     "SHAPE_WIDTH",
@@ -30,6 +31,8 @@ __all__ = [
     "PriorSet",
     "TruncatedNormal",
     "Uniform",
+    "can_draw",
     "check_prior_columns",
+    "draw_prior",
     "normalise_priors",
 ]

@@ -15,10 +15,11 @@ N_GROUP = 1500
 FIRST_SEED = 1401
 N_NOISE_GROUP = 1000
 FIRST_NOISE_SEED = 1501
+LEVELS = (0.68, 0.95)
 #: Scatter and flux prior.
 MODELS = (
     ("ccd", "normal"),
-    ("poisson", "normal"),
+    ("poisson", "positive"),
     ("student", "normal"),
     ("contaminated", "normal"),
     ("normal", "power law"),
@@ -29,21 +30,31 @@ MODELS = (
 
 def list_rows(outcome, title: str, n_group: int, seed: int) -> list[Row]:
     """Return the lines of one experiment: ranks, coverages, flags."""
-    from bands import binomial_band, per_test
+    import numpy as np
 
-    p_values = outcome.p_values()
-    alarm = per_test(len(p_values))
-    worst = min(p_values, key=p_values.get)
-    what = f"{title}: least p ({worst})"
-    rows = [Row(what, "uniform", p_values[worst], alarm, float("inf"), n_group, seed)]
-    for level in (0.68, 0.94):
-        low, high = binomial_band(n_group, level, alarm)
-        values = {name: outcome.coverage(name, level) for name in p_values}
-        name = max(values, key=lambda name: abs(values[name] - level))
-        what = f"{title}: furthest coverage ({name})"
-        rows.append(Row(what, f"{level:.2g}", values[name], low, high, n_group, seed))
+    ranks = outcome.uniformity()
+    worst = ranks[int(np.argmin(ranks["p_value"]))]
+    what = f"{title}: least p ({worst['parameter']})"
+    p_value, limit = float(worst["p_value"]), float(worst["limit"])
+    rows = [Row(what, "uniform", p_value, limit, float("inf"), n_group, seed)]
+    for level in LEVELS:
+        table = outcome.coverage((level,))
+        row = table[int(np.argmax(np.abs(table["coverage"] - table["level"])))]
+        what = f"{title}: furthest coverage ({row['parameter']})"
+        numbers = (float(row[name]) for name in ("coverage", "low", "high"))
+        rows.append(Row(what, f"{level:.2g}", *numbers, n_group, seed))
+    for name, asked, table in (
+        ("scatter", 1.0, outcome.scatter()),
+        ("bias", 0.0, outcome.bias()),
+    ):
+        judged = table[np.isfinite(table["high"])]
+        row = judged[int(np.argmax(np.abs(judged[name] - asked) / (judged["high"] - asked)))]
+        what = f"{title}: furthest {name} ({row['parameter']} at {row['by']} {row['from']:.2g})"
+        numbers = (float(row[key]) for key in (name, "low", "high"))
+        rows.append(Row(what, f"{asked:g}", *numbers, int(row["n"]), seed))
     what = f"{title}: flagged"
-    rows.append(Row(what, "(reported)", outcome.flagged, 0.0, 1.0, n_group, seed))
+    flagged = float(np.mean(np.asarray(outcome.table["flags"]) != 0))
+    rows.append(Row(what, "(reported)", flagged, 0.0, 1.0, n_group, seed))
     return rows
 
 

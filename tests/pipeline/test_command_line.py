@@ -273,3 +273,22 @@ def test_warmup_says_how_long_it_took(capsys):
     assert "compiled in" in capsys.readouterr().out
     assert main(["warmup", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_calibrate_writes_table_picture_and_summary(tmp_path, capsys):
+    """The command and the call give the same ranks from the same seed."""
+    command = "calibrate --sigma 1.5 --error 3 --flux 150 3000 --sources 2 --separation 3 4"
+    out = tmp_path / "calibration"
+    options = ["--simulations", "40", "--seed", "4", "--jobs", "1", "--out", str(out)]
+    assert main([*command.split(), *options]) == 0
+    assert "80 sources in 40 groups, seed 4" in capsys.readouterr().out
+    names = {"calibration.ecsv", "calibration.png", "calibration.txt"}
+    assert {path.name for path in out.iterdir()} == names
+    phot = bp.BasicPSFPhotometry(psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=11)
+    result = bp.calibrate(
+        phot, n_simulations=40, flux=bp.PowerLaw(-1.0, 150.0, 3000.0), error=3.0, n_sources=2,
+        separation=(3.0, 4.0), seed=4,
+    )  # fmt: skip
+    assert_array_equal(
+        QTable.read(out / "calibration.ecsv")["flux_rank"], result.table["flux_rank"]
+    )

@@ -1,4 +1,4 @@
-"""Acceptance bands, each derived from the number of simulations at one false-alarm rate.
+"""Acceptance bands of the experiments: the package's own, and a few that only tests need.
 
 A correct program leaves a band once in ten thousand runs. Where several numbers are compared at
 once, `per_test` shares that rate among them (Bonferroni).
@@ -9,19 +9,25 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-#: Chance that a correct program fails an experiment.
-FALSE_ALARM = 1e-4
+from bayesphot.calibration.bands import (
+    FALSE_ALARM,
+    binomial_band,
+    normal_limit,
+    per_test,
+    sd_band,
+)
 
-
-def per_test(n_test: int, false_alarm: float = FALSE_ALARM) -> float:
-    """Return the false-alarm rate of each of several comparisons."""
-    return false_alarm / n_test
-
-
-def binomial_band(n: int, p: float, false_alarm: float = FALSE_ALARM) -> tuple[float, float]:
-    """Return the central band of the fraction of n trials that succeed with probability p."""
-    law = stats.binom(n, p)
-    return law.ppf(0.5 * false_alarm) / n, law.isf(0.5 * false_alarm) / n
+__all__ = [
+    "FALSE_ALARM",
+    "binomial_band",
+    "covariance_p_value",
+    "least_fraction",
+    "mean_band",
+    "mean_p_value",
+    "per_test",
+    "sd_band",
+    "welch_p_values",
+]
 
 
 def least_fraction(n: int, p: float, false_alarm: float = FALSE_ALARM) -> float:
@@ -29,29 +35,9 @@ def least_fraction(n: int, p: float, false_alarm: float = FALSE_ALARM) -> float:
     return stats.binom.ppf(false_alarm, n, p) / n
 
 
-def normal_limit(false_alarm: float = FALSE_ALARM) -> float:
-    """Return the two-sided limit of a standard normal variate."""
-    return float(stats.norm.isf(0.5 * false_alarm))
-
-
 def mean_band(n: int, sd: float = 1.0, false_alarm: float = FALSE_ALARM) -> float:
     """Return the half-width of the band of a mean of n variates."""
     return normal_limit(false_alarm) * sd / np.sqrt(n)
-
-
-def sd_band(n: int, false_alarm: float = FALSE_ALARM) -> tuple[float, float]:
-    """Return the band of sqrt(mean(z^2)) of n standard normal z."""
-    law = stats.chi2(n)
-    low, high = law.ppf(0.5 * false_alarm), law.isf(0.5 * false_alarm)
-    return float(np.sqrt(low / n)), float(np.sqrt(high / n))
-
-
-def rank_p_value(rank: np.ndarray, n_rank: int, n_bin: int) -> float:
-    """Return the p-value of ranks 0 .. n_rank - 1 being uniform, by chi-squared over bins."""
-    if n_rank % n_bin:
-        raise ValueError(f"n_rank must be a multiple of n_bin, found {n_rank} and {n_bin}")
-    count = np.bincount(np.asarray(rank) * n_bin // n_rank, minlength=n_bin)
-    return float(stats.chisquare(count).pvalue)
 
 
 def mean_p_value(draws: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:

@@ -15,14 +15,14 @@ import numpy as np
 from bands import binomial_band, sd_band
 from many_groups import (
     FWHM_PER_SIGMA,
-    draw_in_disc,
     list_starts,
     make_field,
-    place_cells,
 )
 from scipy import stats
 
 import bayesphot as bp
+from bayesphot.calibration.designs import place_cells
+from bayesphot.calibration.truths import draw_in_disc
 
 FWHM, FLUX, NOISE, FIT_SHAPE, PITCH = 3.0, 5000.0, 5.0, 11, 40
 SIGMA = FWHM / FWHM_PER_SIGMA

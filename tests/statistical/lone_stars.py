@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from many_groups import (
     FWHM_PER_SIGMA,
-    draw_in_disc,
     draws_by_group,
     list_starts,
     make_field,
-    place_cells,
     render_stars,
 )
 
 import bayesphot as bp
+from bayesphot.calibration.designs import place_cells
+from bayesphot.calibration.truths import draw_in_disc
 
 SIGMA, NOISE, FIT_SHAPE, PITCH = 1.5, 3.0, 13, 26
 

@@ -46,16 +46,7 @@ class Field:
         return self.x.shape[0]
 
 
-def place_cells(rng, n_group: int, pitch: int) -> np.ndarray:
-    """Return (n_group, 2) places, each at random within half a pixel of its cell's middle."""
-    n_col = int(np.ceil(np.sqrt(n_group)))
-    row, col = np.divmod(np.arange(n_group), n_col)
-    return (np.stack([col, row], axis=1) + 0.5) * pitch + rng.uniform(-0.5, 0.5, (n_group, 2))
-
-
-def make_field(
-    rng, xy, flux, *, sigma, noise: float, sky=0.0, pitch: int = 40, scatter=None
-) -> Field:
+def make_field(rng, xy, flux, *, sigma, noise: float, sky=0.0, pitch: int = 40) -> Field:
     """Simulate groups.
 
     Parameters
@@ -63,7 +54,8 @@ def make_field(
     rng : Generator
         Draws the noise.
     xy : (G, n, 2) array
-        Places in the image, group g in the g-th cell of the grid of `place_cells`.
+        Places in the image, group g in the g-th cell of the grid of
+        `bayesphot.calibration.designs.place_cells`.
     flux : (G, n) array
         Fluxes.
     sigma : scalar or (G, n) array
@@ -74,8 +66,6 @@ def make_field(
         Level in each group's cell.
     pitch : int
         Side of a cell, pixels.
-    scatter : callable, optional
-        From (generator, expected image) to the image; default: normal noise.
     """
     n_group, n_star = flux.shape
     n_col = int(np.ceil(np.sqrt(n_group)))
@@ -88,16 +78,9 @@ def make_field(
         cell = image[row : row + pitch, col : col + pitch]
         x, y = xy[g, :, 0] - col, xy[g, :, 1] - row
         cell += render_stars(cell.shape, x, y, flux[g], sigma[g]) + sky[g]
-    image = image + rng.normal(0.0, noise, shape) if scatter is None else scatter(rng, image)
+    image = image + rng.normal(0.0, noise, shape)
     error = np.full(shape, noise)
     return Field(image, error, xy[..., 0], xy[..., 1], flux, sigma, sky)
-
-
-def draw_in_disc(rng, shape: tuple[int, ...], radius) -> np.ndarray:
-    """Return offsets (*shape, 2) uniform in a disc."""
-    r = np.asarray(radius) * np.sqrt(rng.random(shape))
-    angle = rng.uniform(0.0, 2.0 * np.pi, shape)
-    return np.stack([r * np.cos(angle), r * np.sin(angle)], axis=-1)
 
 
 def list_starts(xy: np.ndarray, flux: np.ndarray | None = None) -> Table:

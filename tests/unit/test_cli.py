@@ -59,6 +59,27 @@ def photometry(monkeypatch: pytest.MonkeyPatch) -> type[FakePhotometry]:
 
 
 @pytest.fixture
+def calibration(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Replace the calibration, which has tests of its own; return what it was given."""
+    given: dict = {}
+
+    class FakeResult:
+        def summary(self) -> str:
+            return "20 sources in 20 groups"
+
+        def write(self, folder, *, overwrite: bool) -> None:
+            Path(folder).mkdir(parents=True, exist_ok=overwrite)
+            (Path(folder) / "calibration.ecsv").touch()
+
+    def calibrate(phot: object, **settings: object) -> FakeResult:
+        given.update(phot=phot, **settings)
+        return FakeResult()
+
+    monkeypatch.setitem(vars(bp), "calibrate", calibrate)
+    return given
+
+
+@pytest.fixture
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Write an image with error, quality and header; return its name in the working folder."""
     monkeypatch.chdir(tmp_path)
@@ -297,12 +318,101 @@ def test_bad_use_is_one_line_and_leaves_nothing(
     assert sorted(Path().rglob("*")) == before
 
 
+def test_calibrate_hands_every_option_on(tmp_path, monkeypatch, calibration, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = (
+        "--fwhm 4 --fit-sigma --fitshape 13 --noise student:4 --error 2.5 --flux 100 2000 "
+        "--flux-index -2 --background 20 0.5 --simulations 300 --density 0.01 "
+        "--min-separation 2 --crit-separation 6 --max-group-size 5 --true-fwhm 4.1 "
+        "--true-error 3 --true-noise contaminated:0.01,30 --sampler emcee --draws 100 "
+        "--chains 6 --seed 3 --jobs 1 --out new/deep"
+    )
+    assert main(["calibrate", *options.split()]) == 0
+    phot = calibration["phot"]
+    assert phot.psf_model.sigma.value == pytest.approx(4 / 2.3548200)
+    assert not phot.psf_model.sigma.fixed
+    assert phot.fitshape == (13, 13)
+    assert phot.group_maker.crit_separation == 6.0
+    assert phot.max_group_size == 5
+    assert phot.noise == bp.StudentTNoise(4.0)
+    assert phot.sampler == bp.EmceeSampler(draws=100, chains=6)
+    assert calibration["flux"] == bp.PowerLaw(-2.0, 100.0, 2000.0)
+    assert calibration["background"] == bp.Normal(20.0, 0.5)
+    assert (calibration["error"], calibration["true_error"]) == (2.5, 3.0)
+    assert calibration["truth"].noise == bp.ContaminatedGaussian(0.01, 30.0)
+    assert calibration["truth"].psf_model.sigma.value == pytest.approx(4.1 / 2.3548200)
+    assert (calibration["density"], calibration["min_separation"]) == (0.01, 2.0)
+    assert (calibration["n_simulations"], calibration["seed"], calibration["n_jobs"]) == (300, 3, 1)
+    said = capsys.readouterr().out
+    assert "20 sources in 20 groups" in said
+    assert "written to new/deep: calibration.ecsv" in said
+
+
+def test_calibrate_with_defaults_is_of_stars_alone(tmp_path, monkeypatch, calibration) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["calibrate", "--fwhm", "3", "--gain", "2", "--read-noise", "5"]
+    command += ["--flux", "100", "2000", "--quiet"]
+    assert main(command) == 0
+    assert calibration["phot"].noise == bp.CCDNoise(2.0, 5.0)
+    assert (calibration["error"], calibration["truth"], calibration["background"]) == (
+        None,
+        None,
+        0,
+    )
+    assert (calibration["n_sources"], calibration["separation"], calibration["density"]) == (
+        1,
+        None,
+        None,
+    )
+    assert Path("bayesphot_calibration").is_dir()
+
+
 def test_no_header_keyword_for_the_gain_is_said(
     image: str, photometry: type[FakePhotometry], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fits.writeto("plain.fits", np.ones((9, 9)))
     said = expect_refusal(capsys, "run", "plain.fits", "--fwhm", "3", "--gain", "header")
     assert "argument --gain: the header has no GAIN or EGAIN" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("calibrate --error 3 --flux 1 2", "--sigma --fwhm"),
+        ("calibrate --fwhm 3 --error 3", "--flux"),
+        ("calibrate --fwhm 3 --flux 100 1000", "error must be given"),
+        ("calibrate --fwhm 3 --error 3 --flux 100 50", "low must be below high"),
+        ("calibrate --fwhm 3 --error 3 --flux 0 50", "must be positive, found 0"),
+        ("calibrate --fwhm 3 --error 3 --flux 1 2 --background 1 2 3", "--background is LEVEL or"),
+        ("calibrate --fwhm 3 --error 3 --flux 1 2 --background 1 -2", "sd must be positive"),
+        ("calibrate --fwhm 3 --error 3 --flux 1 2 --sources 2", "separation must be given"),
+        ("calibrate --fwhm 3 --error 3 --flux 1 2 --simulations 5", "at least 20, found 5"),
+        ("calibrate --fwhm 3 --error 3 --gain 2 --flux 1 2", "give one of them"),
+        ("calibrate --fwhm 3 --error 3 --noise cauchy --flux 1 2", "--noise must be one of normal"),
+        (
+            "calibrate --fwhm 3 --error 3 --flux 1 2 --true-noise ccd",
+            "--true-noise must not be ccd",
+        ),
+        ("calibrate --fwhm 3 --error 3 --flux 1 2 --true-noise t", "--true-noise must be one of"),
+        ("calibrate --fwhm 3 --error 3 --flux 1 2 --sampler none", "--sampler"),
+    ],
+)
+def test_bad_use_of_calibrate_is_one_line_and_leaves_nothing(
+    tmp_path, monkeypatch, capsys, arguments, said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in expect_refusal(capsys, *arguments.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_calibration_is_not_overwritten_unasked(tmp_path, monkeypatch, calibration, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    command = ["calibrate", "--fwhm", "3", "--error", "3", "--flux", "100", "1000", "--out", "out"]
+    assert "output folder exists: out" in expect_refusal(capsys, *command)
+    assert not calibration
+    assert main([*command, "--overwrite", "--quiet"]) == 0
+    assert calibration
 
 
 @pytest.mark.parametrize("command", ["run image.fits --fwhm 3", "demo"])

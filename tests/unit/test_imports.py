@@ -22,6 +22,7 @@ ROWS = (
     ("cli",),
     ("commands",),
     ("report", "warm"),
+    ("calibration",),
     ("config",),
     ("loop",),
     ("trials",),
@@ -43,8 +44,8 @@ ROWS = (
     ("kernels",),
 )
 LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}
-#: ``import bayesphot`` gives the public names, up to the configuration classes.
-LEVEL[""] = LEVEL["config"]
+#: ``import bayesphot`` gives the public names, up to the calibration of a configuration.
+LEVEL[""] = LEVEL["calibration"]
 #: `python -m bayesphot` and the lazy names stand outside the house.
 OUTSIDE = ("__init__", "__main__")
 #: ``result.plot()`` asks a question of the result: the one arrow up, only inside a function.

@@ -1,0 +1,130 @@
+"""Images of many groups, each in a cell of its own, as their fit believes them to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesphot.calibration.designs import Starts, place_cells
+from bayesphot.calibration.pixel_noise import scatter_pixels
+from bayesphot.calibration.setup import Setup
+from bayesphot.calibration.truths import draw_places, draw_shapes, draw_sky
+from bayesphot.priors import draw_prior
+from bayesphot.psf import describe_psf
+from bayesphot.starts import ALONE
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["Simulation", "simulate_groups"]
+
+#: A Gaussian's light beyond 6 sigma is 1.5e-8 of it: cells so far apart do not see each other.
+REACH = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """One image and its truth.
+
+    Parameters
+    ----------
+    image : ndarray, (ny, nx)
+        Sources, sky and noise.
+    starts : Starts
+        In the image.
+    truth : dict of str to ndarray, (n,)
+        ``x``, ``y``, ``flux``, the name of the shape, ``background``, and where it is sampled
+        ``inflation``: one value a source.
+    """
+
+    image: np.ndarray
+    starts: Starts
+    truth: dict[str, np.ndarray]
+
+    def list_positions(self) -> Table:
+        """Return the positions that the fit is given: starts and groups, nothing of the truth."""
+        from astropy.table import Table
+
+        return Table(
+            {
+                "x_0": self.starts.place[:, 0],
+                "y_0": self.starts.place[:, 1],
+                "group_id": self.starts.group + 1,
+            }
+        )
+
+
+def simulate_groups(random: np.random.Generator, starts: Starts, setup: Setup) -> Simulation:
+    """Draw truths from the priors and data from the likelihood.
+
+    Parameters
+    ----------
+    random : Generator
+        Where the randomness comes from.
+    starts : Starts
+        Groups, each about its middle.
+    setup : Setup
+        Priors, PSF and noise.
+
+    Raises
+    ------
+    ValueError
+        If no place lies inside the priors, or counts would be negative.
+    """
+    shape = draw_shapes(random, starts, setup)
+    pitch = _choose_pitch(starts, float(shape.max()), setup)
+    starts = starts.move(place_cells(random, starts.n_group, pitch))
+    place = draw_places(random, starts, setup)
+    flux = draw_prior(setup.flux, random, starts.group.size)
+    sky = draw_sky(random, starts.n_group, setup)
+    mean = _lay_cells(sky, pitch)
+    _add_sources(mean, place, flux, shape, setup.psf_model, reach=pitch)
+    image = scatter_pixels(mean, setup.noise, setup.true_error, random)
+    truth = {}
+    if setup.is_inflated:
+        factor = draw_prior(setup.noise.inflation, random, starts.n_group)
+        image = mean + _lay_cells(factor, pitch) * (image - mean)
+        truth["inflation"] = factor[starts.group]
+    truth |= {
+        "x": place[:, 0],
+        "y": place[:, 1],
+        "flux": flux,
+        setup.settings.shape_names[0]: shape,
+        "background": sky[starts.group],
+    }
+    return Simulation(image, starts, truth)
+
+
+def _choose_pitch(starts: Starts, width: float, setup: Setup) -> int:
+    """Return the side of a cell: the boxes of its group, and the light of the next one."""
+    given = setup.settings.priors.radius
+    radius = ALONE * setup.settings.fwhm if given is None else given
+    box = max(setup.settings.fit_shape)
+    light = radius + REACH * width
+    return int(np.ceil(2.0 * starts.extent + 0.5 * box + max(light, 0.5 * box) + 3.0))
+
+
+def _lay_cells(value: np.ndarray, pitch: int) -> np.ndarray:
+    """Return an image of one value a cell; cells as in `place_cells`."""
+    n_col = int(np.ceil(np.sqrt(value.size)))
+    level = np.full((int(np.ceil(value.size / n_col)), n_col), value.mean())
+    level.flat[: value.size] = value
+    return np.repeat(np.repeat(level, pitch, axis=0), pitch, axis=1)
+
+
+def _add_sources(image: np.ndarray, place, flux, shape, psf_model, *, reach: int) -> None:
+    """Add sources by the model's own ``evaluate``: nothing of the fits' kernels enters."""
+    known = describe_psf(psf_model)
+    names = psf_model.param_names
+    value = {name: float(getattr(psf_model, name).value) for name in names}
+    width = next(name for name in names if name not in ("flux", "x_0", "y_0"))
+    scale = value[width] / float(known.shape_start[0])
+    ny, nx = image.shape
+    for (x, y), amount, size in zip(place, flux, shape, strict=True):
+        columns = np.arange(max(int(x) - reach, 0), min(int(x) + reach + 1, nx))
+        rows = np.arange(max(int(y) - reach, 0), min(int(y) + reach + 1, ny))
+        own = value | {"flux": amount, "x_0": x, "y_0": y, width: scale * size}
+        light = psf_model.evaluate(columns[None, :], rows[:, None], *(own[n] for n in names))
+        image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += light
