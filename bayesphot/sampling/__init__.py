@@ -3,6 +3,7 @@
 from .budget import LIMIT, BatchDraws, Budget, pareto_limit, pick_draws
 from .ensemble import EnsembleOptions, sample_ensemble
 from .independence import sample_independence
+from .predictive import predict_p_values
 from .seeding import derive_seeds
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "derive_seeds",
     "pareto_limit",
     "pick_draws",
+    "predict_p_values",
     "sample_ensemble",
     "sample_independence",
 ]
