@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     from .grouping import (
         DBSCANGroup as DBSCANGroup,
     )
+    from .interrupted import (
+        InterruptedRun as InterruptedRun,
+    )
     from .noise import (
         CCDNoise as CCDNoise,
     )
@@ -140,6 +143,7 @@ _MODULES = {
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
+    "interrupted": ("InterruptedRun",),
     "noise": ("CCDNoise", "ContaminatedGaussian", "PoissonNoise", "StudentTNoise"),
     "priors": (
         "Uniform",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -74,7 +74,7 @@ def finish_batches(
     label: str,
     unit: str,
     weights: Sequence[int],
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Call a module-level function on each tuple of arguments; yield results as they are finished.
 
     Closing the iterator, or an exception in it (an interrupt, too), cancels what has not begun
@@ -105,16 +105,16 @@ def finish_batches(
         finished = _run_here(function, batches, range(len(batches)), workers.n_jobs)
     else:
         finished = _run_there(workers.executor, function, batches, workers.n_jobs)
-    with _open_bar(workers.progress_bar, label, unit, int(sum(weights))) as advance:
-        with closing(finished):
-            for place, result in finished:
-                advance(weights[place])
-                yield place, result
+    bar = _open_bar(workers.progress_bar, label, unit, int(sum(weights)))
+    with bar as advance, closing(finished):
+        for place, result in finished:
+            advance(weights[place])
+            yield place, result
 
 
 def _run_here(
     function: Callable, batches: Sequence[tuple], places: Sequence[int], n_jobs: int
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Run some batches in this process."""
     if n_jobs == 1 or len(places) < 2:
         for place in places:
@@ -130,7 +130,7 @@ def _run_here(
 
 def _run_there(
     executor: Executor, function: Callable, batches: Sequence[tuple], n_jobs: int
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Run all batches through an executor; those it loses once more, and those it loses again here.
 
     The seeds lie in the batches: whoever runs one gets the same draws.
@@ -168,7 +168,9 @@ def _submit(
     return futures
 
 
-def _gather(futures: dict[Future, int], lost: list[int] | None) -> Iterator[tuple[int, Any]]:
+def _gather(
+    futures: dict[Future, int], lost: list[int] | None
+) -> Generator[tuple[int, Any], None, None]:
     """Yield (place, result) of futures as they end, and forget each; collect those lost."""
     try:
         while futures:

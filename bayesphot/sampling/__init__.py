@@ -1,6 +1,6 @@
 """Engines: ``(batch of groups, budget, seeds) -> draws``; each knows only its target."""
 
-from .budget import LIMIT, BatchDraws, Budget, pareto_limit, pick_draws
+from .budget import LIMIT, BatchDraws, Budget, normal_scores, pareto_limit, pick_draws
 from .ensemble import EnsembleOptions, sample_ensemble
 from .independence import sample_independence
 from .predictive import predict_p_values
@@ -12,6 +12,7 @@ __all__ = [
     "Budget",
     "EnsembleOptions",
     "derive_seeds",
+    "normal_scores",
     "pareto_limit",
     "pick_draws",
     "predict_p_values",
