@@ -79,6 +79,9 @@ if TYPE_CHECKING:
     from .grouping import (
         DBSCANGroup as DBSCANGroup,
     )
+    from .interrupted import (
+        InterruptedRun as InterruptedRun,
+    )
     from .noise import (
         CCDNoise as CCDNoise,
     )
@@ -153,6 +156,7 @@ _MODULES = {
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
+    "interrupted": ("InterruptedRun",),
     "noise": (
         "CCDNoise",
         "ContaminatedGaussian",

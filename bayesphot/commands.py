@@ -273,19 +273,27 @@ def _choose_sampler(arguments: Namespace) -> Any:
 
 
 def _measure(photometry: Any, image: Any, folder: Path, arguments: Namespace, **planes: Any) -> Any:
-    """Run, write and summarise; return the result."""
+    """Run, write and summarise; return the result. An interrupted run is written, then ends."""
+    begin = time.perf_counter()
+    try:
+        result = photometry(image, **planes)
+    except bp.InterruptedRun as stop:
+        _write(stop.result, time.perf_counter() - begin, folder, arguments)
+        raise
+    _write(result, time.perf_counter() - begin, folder, arguments)
+    return result
+
+
+def _write(result: Any, seconds: float, folder: Path, arguments: Namespace) -> None:
+    """Write and summarise a result."""
     from .report import describe_result, write_report
 
-    begin = time.perf_counter()
-    result = photometry(image, **planes)
-    seconds = time.perf_counter() - begin
     with _refuse_bad_use(FileExistsError, PermissionError):
         files = write_report(result, folder, overwrite=arguments.overwrite)
     if not arguments.quiet:
         print(describe_result(result))
         print(f"time {seconds:.1f} s{_describe_memory()}")
         print(f"written to {folder}: {', '.join(files)}")
-    return result
 
 
 def _describe_memory() -> str:

@@ -12,6 +12,8 @@ __all__ = ["describe_run"]
 NAMED = 5
 #: What to do about each flag, the gravest first.
 ADVICE = {
+    Flag.INTERRUPTED: "the run was stopped before it sampled these: p_fit is all there is; run "
+    "it again",
     Flag.NOT_SAMPLED: "the sampler found no state to start from: p_fit is all there is; give a "
     "better start or a wider prior",
     Flag.HIGH_R_HAT: "chains disagree, intervals cannot be trusted: look at plot_trace, are two "

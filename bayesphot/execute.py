@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Workers", "run_batches", "split_evenly"]
+__all__ = ["Workers", "finish_batches", "run_batches", "split_evenly"]
+
+log = logging.getLogger("bayesphot")
+
+#: Seconds between two looks at the work: where a wait cannot be interrupted, Ctrl-C acts then.
+LOOK = 0.5
+#: What dask says, once it has tried some workers, of a batch whose worker died.
+KILLED = "KilledWorker"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +57,16 @@ def split_evenly(cost: np.ndarray, n_part: int) -> list[np.ndarray]:
     return [np.flatnonzero(part == p) for p in range(n_part) if np.any(part == p)]
 
 
-def run_batches(
+def run_batches(function: Callable, batches: Sequence[tuple], workers: Workers, **shown) -> list:
+    """Return the results of all batches in order; everything else as `finish_batches`."""
+    results: list[Any] = [None] * len(batches)
+    with closing(finish_batches(function, batches, workers, **shown)) as finished:
+        for place, result in finished:
+            results[place] = result
+    return results
+
+
+def finish_batches(
     function: Callable,
     batches: Sequence[tuple],
     workers: Workers,
@@ -48,8 +74,11 @@ def run_batches(
     label: str,
     unit: str,
     weights: Sequence[int],
-) -> list:
-    """Call a module-level function on each tuple of arguments; return results in order.
+) -> Generator[tuple[int, Any], None, None]:
+    """Call a module-level function on each tuple of arguments; yield results as they are finished.
+
+    Closing the iterator, or an exception in it (an interrupt, too), cancels what has not begun
+    and waits for the threads, which end with their batch.
 
     Parameters
     ----------
@@ -58,38 +87,134 @@ def run_batches(
     batches : sequence of tuple
         Positional arguments of each call.
     workers : Workers
-        Threads, executor, progress bar.
+        Threads, executor, progress bar. A batch that an executor loses with its worker is run
+        again, there or here; what a batch raises by itself is raised.
     label, unit : str
         What the progress bar says it is doing, and what it counts.
     weights : sequence of int
         How many units each batch holds.
+
+    Yields
+    ------
+    int
+        The batch.
+    object
+        Its result.
     """
-    with _open_bar(workers.progress_bar, label, unit, int(sum(weights))) as advance:
-        if workers.executor is None and (workers.n_jobs == 1 or len(batches) < 2):
-            results = []
-            for batch, weight in zip(batches, weights, strict=True):
-                results.append(function(*batch))
-                advance(weight)
-            return results
-        if workers.executor is not None:
-            return _collect(workers.executor, function, batches, weights, advance)
-        with ThreadPoolExecutor(workers.n_jobs) as pool:
-            return _collect(pool, function, batches, weights, advance)
+    if workers.executor is None:
+        finished = _run_here(function, batches, range(len(batches)), workers.n_jobs)
+    else:
+        finished = _run_there(workers.executor, function, batches, workers.n_jobs)
+    bar = _open_bar(workers.progress_bar, label, unit, int(sum(weights)))
+    with bar as advance, closing(finished):
+        for place, result in finished:
+            advance(weights[place])
+            yield place, result
 
 
-def _collect(pool: Executor, function, batches, weights, advance) -> list:
-    """Submit all batches and gather the results in order."""
-    futures: list[Future] = [pool.submit(function, *batch) for batch in batches]
-    results = []
+def _run_here(
+    function: Callable, batches: Sequence[tuple], places: Sequence[int], n_jobs: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Run some batches in this process."""
+    if n_jobs == 1 or len(places) < 2:
+        for place in places:
+            yield place, function(*batches[place])
+        return
+    pool = ThreadPoolExecutor(n_jobs)
     try:
-        for future, weight in zip(futures, weights, strict=True):
-            results.append(future.result())
-            advance(weight)
-    except BaseException:
+        futures = {pool.submit(function, *batches[place]): place for place in places}
+        yield from _gather(futures, lost=None)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_there(
+    executor: Executor, function: Callable, batches: Sequence[tuple], n_jobs: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Run all batches through an executor; those it loses once more, and those it loses again here.
+
+    The seeds lie in the batches: whoever runs one gets the same draws.
+    """
+    lost: list[int] = []
+    futures = _submit(executor, function, batches, range(len(batches)), lost, (BrokenExecutor,))
+    yield from _gather(futures, lost)
+    if not lost:
+        return
+    log.warning("the executor lost a worker: %d of %d batches run again", len(lost), len(batches))
+    left: list[int] = []
+    # One that was shut down says so in a RuntimeError.
+    futures = _submit(executor, function, batches, sorted(lost), left, (RuntimeError,))
+    yield from _gather(futures, left)
+    if left:
+        log.warning("the executor does not recover: %d batches run in this process", len(left))
+        yield from _run_here(function, batches, sorted(left), n_jobs)
+
+
+def _submit(
+    executor: Executor,
+    function: Callable,
+    batches: Sequence[tuple],
+    places: Iterable[int],
+    lost: list[int],
+    refusals: tuple[type[Exception], ...],
+) -> dict[Future, int]:
+    """Return futures of the batches and their places; add to ``lost`` what is refused."""
+    futures = {}
+    for place in places:
+        try:
+            futures[executor.submit(function, *batches[place])] = place
+        except refusals:
+            lost.append(place)
+    return futures
+
+
+def _gather(
+    futures: dict[Future, int], lost: list[int] | None
+) -> Generator[tuple[int, Any], None, None]:
+    """Yield (place, result) of futures as they end, and forget each; collect those lost."""
+    try:
+        while futures:
+            done, _ = wait(futures, timeout=LOOK, return_when=FIRST_COMPLETED)
+            # In the order of the batches: of what is finished together, what came first.
+            queue = sorted(done, key=futures.__getitem__, reverse=True)
+            del done
+            while queue:
+                future = queue.pop()
+                place = futures.pop(future)
+                try:
+                    result = future.result()
+                except Exception as error:
+                    if lost is None or not _is_lost(error):
+                        raise
+                    lost.append(place)
+                    continue
+                # Nothing here may hold on to the draws while their taker works.
+                del future
+                yield place, result
+                del result
+    except KeyboardInterrupt:
+        yield from _save_finished(futures, wait_for_running=lost is None)
+        raise
+    finally:
         for future in futures:
             future.cancel()
-        raise
-    return results
+
+
+def _save_finished(
+    futures: dict[Future, int], *, wait_for_running: bool
+) -> Iterator[tuple[int, Any]]:
+    """Yield what is finished when an interrupt arrives; threads end with their batch first."""
+    running = [future for future in futures if not future.cancel()]
+    if wait_for_running:
+        wait(running)
+    for future in running:
+        if future.done() and not future.cancelled() and future.exception() is None:
+            yield futures[future], future.result()
+
+
+def _is_lost(error: Exception) -> bool:
+    """Return whether an executor says that a batch's worker, not the batch, failed."""
+    return isinstance(error, BrokenExecutor | CancelledError) or type(error).__name__ == KILLED
 
 
 @contextmanager

@@ -49,6 +49,8 @@ class Flag(IntFlag):
     """The reduced chi-squared of the group is above 3: model or noise is wrong here."""
     NOT_SAMPLED = 1 << 14
     """The sampler could not start for this group: posterior columns are NaN."""
+    INTERRUPTED = 1 << 15
+    """The run was interrupted before this group was sampled: posterior columns are NaN."""
 
 
 #: Flags of rows that were not measured at all.

@@ -22,6 +22,8 @@ __all__ = ["carry_fits", "fit_scene", "fit_subset"]
 
 log = logging.getLogger("bayesphot")
 
+#: Groups of one batch: a fraction of a second, so that Ctrl-C acts soon.
+PART_SIZE = 500
 #: Sweeps over the groups; neighbours' wings settle in two or three.
 MAX_SWEEPS = 8
 #: A group is fitted again where its neighbours' model moved by more than this many sigma.
@@ -58,6 +60,7 @@ def _split(grouped: Grouped, groups: np.ndarray, workers: Workers) -> list[np.nd
     """Return the groups in batches of about equal work, a few for each worker."""
     size = (grouped.start[groups + 1] - grouped.start[groups]).astype(float)
     n_part = 1 if workers.n_jobs == 1 and workers.executor is None else 8 * workers.n_jobs
+    n_part = max(n_part, groups.size // PART_SIZE + 1)
     if workers.progress_bar:
         n_part = max(n_part, min(50, groups.size // 20 + 1))
     return [groups[part] for part in split_evenly(size**1.5 + 1.0, n_part)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayesphot.collect import Collector, Places, Sampled
+from bayesphot.condense import condense_batch
 from bayesphot.evidence import log_constants
-from bayesphot.execute import Workers, run_batches, split_evenly
+from bayesphot.execute import Workers, finish_batches, split_evenly
 from bayesphot.fitting import joint_sizes
 from bayesphot.kernels import batches
 from bayesphot.kernels.structs import CCD_NOISE, FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
@@ -28,14 +32,17 @@ from bayesphot.settings import ModelSettings
 
 __all__ = ["EMCEE", "INDEPENDENCE", "TEMPERED", "SamplingPlan", "sample_scene"]
 
+log = logging.getLogger("bayesphot")
+
 INDEPENDENCE = "independence"
 EXTENDED = "independence+"
 TEMPERED = "tempered"
 EMCEE = "emcee"
 #: Standard deviations of reduced chi-squared above 1 from which a model does not describe its data.
 POOR = 5.0
-#: Groups in one batch of a run that does not keep all draws.
-STREAM = 250
+#: Cost (1 + size squared of each group) of one batch: half a second, so that Ctrl-C acts soon and
+#: threads end together.
+PART_COST = 100.0
 
 
 @dataclass(frozen=True)
@@ -67,29 +74,22 @@ def sample_scene(
     seed: int,
     workers: Workers,
     *,
+    places: Places,
     kept: int | None = None,
-) -> tuple[BatchDraws, np.ndarray]:
-    """Return the draws of all groups, members in the order of ``scene.grouped.member``.
+) -> Sampled:
+    """Return the summaries of all groups, and their draws where the result has them.
 
+    An interrupt (Ctrl-C) ends the sampling: the groups that were not reached are then missing.
     With ``kept`` only so many draws of each chain leave their batch, which bounds the memory.
-
-    Returns
-    -------
-    BatchDraws
-        Draws and summaries of all groups.
-    (G,) array of str
-        The engine each group's draws come from.
     """
-    n_group = scene.grouped.n_group
-    size = np.diff(scene.grouped.start).astype(float)
-    alone = workers.n_jobs == 1 and workers.executor is None and not workers.progress_bar
-    n_part = 1 if alone else max(n_group // 50 + 1, 8 * workers.n_jobs)
-    if kept is not None:
-        n_part = max(n_part, n_group // STREAM + 1)
-    parts = split_evenly(size**2 + 1.0, n_part)
+    size = np.diff(scene.grouped.start)
+    cost = size**2 + 1.0
+    n_part = max(int(cost.sum() / PART_COST) + 1, 8 * workers.n_jobs)
+    parts = split_evenly(cost, n_part)
+    collector = Collector(scene.grouped, places, plan.budget, settings, kept)
     scene = _expand_pixels(_cut_scene(scene, settings), settings)
     jobs = [(scene, part, settings, plan, seed, kept) for part in parts]
-    done = run_batches(
+    finished = finish_batches(
         _sample_part,
         jobs,
         workers,
@@ -97,8 +97,13 @@ def sample_scene(
         unit="groups",
         weights=[part.size for part in parts],
     )
-    draws = _join([item for item, _ in done])
-    return draws, np.concatenate([engine for _, engine in done])
+    try:
+        with closing(finished):
+            for place, (draws, engine) in finished:
+                collector.take(parts[place], draws, engine)
+    except KeyboardInterrupt:
+        log.warning("interrupted: groups that were not sampled yet are flagged INTERRUPTED")
+    return collector.close()
 
 
 def _cut_scene(scene: Scene, settings: ModelSettings) -> Scene:
@@ -139,21 +144,16 @@ def _expand_pixels(scene: Scene, settings: ModelSettings) -> Scene:
 def _sample_part(
     scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int, kept: int | None
 ):
-    """Sample one batch of groups; return its draws, as many as are kept, and engines."""
-    draws, engine = _sample_groups(scene, groups, settings, plan, seed)
-    if kept is not None:
-        draws = draws.trim(
-            plan.budget,
-            kept,
-            keep_shared=settings.n_sky == 3,
-            limit_fluxes=settings.free_flux,
-        )
-    return draws, engine
-
-
-def _sample_groups(scene: Scene, groups: np.ndarray, settings, plan: SamplingPlan, seed: int):
-    """Sample one batch of groups; return its draws and engines."""
+    """Sample one batch of groups; return its condensed draws, as many as are kept, and engines."""
     data = _hold_variance(_cut(scene, groups, settings), scene, groups)
+    draws, engine = _sample_groups(scene, groups, data, settings, plan, seed)
+    return condense_batch(draws, data, scene.pixels, plan.budget, settings, kept), engine
+
+
+def _sample_groups(
+    scene: Scene, groups: np.ndarray, data: GroupData, settings, plan: SamplingPlan, seed: int
+):
+    """Sample one batch of groups; return its draws and engines."""
     seeds = derive_seeds(seed, data.batch.prior[:, :2], data.batch.source_start)
     draws = _run_engine(plan.engines[0], scene, groups, data, plan, seeds, settings)
     engine = np.full(groups.size, plan.engines[0], dtype=object)
@@ -283,24 +283,3 @@ def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int
     draws.source_summary[here] = again.source_summary
     draws.shared_summary[:, g] = again.shared_summary[:, 0]
     draws.stats[g] = again.stats[0]
-
-
-def _join(parts: list[BatchDraws]) -> BatchDraws:
-    """Return batches laid end to end; a single one is passed through without a copy."""
-    if len(parts) == 1:
-        return parts[0]
-    return BatchDraws(
-        source=np.concatenate([p.source for p in parts], axis=1),
-        shape=np.concatenate([p.shape for p in parts], axis=0),
-        shared=np.concatenate([p.shared for p in parts], axis=1),
-        source_summary=np.concatenate([p.source_summary for p in parts], axis=0),
-        shared_summary=np.concatenate([p.shared_summary for p in parts], axis=1),
-        stats=np.concatenate([p.stats for p in parts], axis=0),
-        flux_limit=_join_limits([p.flux_limit for p in parts]),
-    )
-
-
-def _join_limits(limits: list) -> np.ndarray | None:
-    """Return the flux limits of all batches, None where they still hold all draws."""
-    known = [limit for limit in limits if limit is not None]
-    return np.concatenate(known) if known else None

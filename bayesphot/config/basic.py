@@ -17,6 +17,7 @@ import numpy as np
 from bayesphot.assemble import Report, assemble_result
 from bayesphot.catalog import read_positions
 from bayesphot.checks import check_integer, check_number
+from bayesphot.collect import Places
 from bayesphot.config.arguments import (
     check_catalog,
     check_estimator,
@@ -32,6 +33,7 @@ from bayesphot.config.describe import describe_run, show_model
 from bayesphot.config.samplers import count_kept, plan_sampling
 from bayesphot.execute import Workers
 from bayesphot.image import Image, find_resampling, prepare_image
+from bayesphot.interrupted import InterruptedRun
 from bayesphot.loop import LoopPlan, LoopResult, run_loop
 from bayesphot.priors import normalise_priors
 from bayesphot.psf import describe_psf
@@ -233,6 +235,9 @@ class BasicPSFPhotometry:
         ------
         TypeError, ValueError
             If an argument has the wrong type, shape, unit or value.
+        InterruptedRun
+            On Ctrl-C while groups are sampled: what is finished is its ``result``. Before that
+            there is nothing to keep, and the KeyboardInterrupt itself is raised.
         """
         begin = time.perf_counter()
         prepared = prepare_image(image, error, mask, stacklevel=3)
@@ -316,32 +321,37 @@ class BasicPSFPhotometry:
         seed = self.seed
         if seed is None:
             seed = secrets.randbits(63)
-        draws = engine = plan = kept = None
-        n_group = looped.scene.grouped.n_group
-        if self.sampler is not False and n_group:
+        sampled = None
+        grouped = looped.scene.grouped
+        places = Places.find(grouped, looped.row, len(looped.catalog))
+        if self.sampler is not False and grouped.n_group:
             tail = 0.5 * (1.0 - self.ci_prob)
             plan = plan_sampling(self.sampler, settings.priors.functions, tail)
             kept = count_kept(self.sampler)
-            draws, engine = sample_scene(looped.scene, settings, plan, seed, workers, kept=kept)
+            sampled = sample_scene(
+                looped.scene, settings, plan, seed, workers, places=places, kept=kept
+            )
         done = time.perf_counter()
         if len(looped.catalog) == 0:
             warn("no source was found: the table is empty", depth=2)
         seconds = {"least_squares": fitted - begin, "sampling": done - fitted}
         meta = describe_run(self, looped, settings, seed, seconds)
-        report = Report(
-            image,
-            looped.catalog,
-            looped.row,
-            looped.scene,
-            draws,
-            engine,
-            None if plan is None else plan.budget,
-            settings,
-            kept,
-            self.zero_point,
-            meta,
+        interrupted = sampled is not None and sampled.interrupted
+        result = assemble_result(
+            Report(
+                image,
+                looped.catalog,
+                places,
+                looped.scene,
+                sampled,
+                settings,
+                self.zero_point,
+                meta | {"interrupted": interrupted},
+            )
         )
-        return assemble_result(report)
+        if interrupted:
+            raise InterruptedRun(result)
+        return result
 
 
 def warn(text: str, *, depth: int) -> None:

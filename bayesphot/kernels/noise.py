@@ -29,6 +29,12 @@ from .structs import (
 
 
 @borrowing
+def ccd_variance(noise, mean, known):
+    """Return the variance of a CCD's pixel: see ``log_pixel_likelihood``."""
+    return max(noise[0] + max(mean + known, 0.0) * noise[1], noise[2])
+
+
+@borrowing
 def log_pixel_likelihood(kind, noise, data, mean, known):
     """Return the log likelihood of a pixel, less what depends on the data alone.
 
@@ -39,7 +45,7 @@ def log_pixel_likelihood(kind, noise, data, mean, known):
     """
     r = data - mean
     if kind == CCD_NOISE:
-        variance = max(noise[0] + max(mean + known, 0.0) * noise[1], noise[2])
+        variance = ccd_variance(noise, mean, known)
         return -0.5 * (r * r / variance + math.log(variance))
     if kind == POISSON_NOISE:
         expected = mean + known
@@ -60,10 +66,10 @@ def log_pixel_likelihood(kind, noise, data, mean, known):
 
 
 @borrowing
-def fill_model(group, work, linear, model):
+def fill_model(group, work, neighbours, linear, model):
     """Fill the model of a patch from the unit sources in the scratch and (fluxes, shared)."""
     for p in range(model.size):
-        model[p] = group.pixels[NEIGHBOURS, p]
+        model[p] = neighbours[p]
     for e in range(group.n_shared):
         value = linear[group.n_source + e]
         column = group.columns[e]
@@ -107,7 +113,7 @@ def log_exact_over_normal(group, work, linear):
     if group.noise_kind == NORMAL_NOISE or s == -np.inf:
         return s
     model = work.model
-    fill_model(group, work, linear, model)
+    fill_model(group, work, group.pixels[NEIGHBOURS], linear, model)
     shrink = math.exp(-log_scale)
     for p in range(model.size):
         w = group.pixels[PIXEL_WEIGHT, p]

@@ -8,7 +8,6 @@ import numpy as np
 
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import N_SUMMARY
-from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import GroupData
 
 __all__ = ["BatchDraws", "Budget", "allocate_draws", "blank_group", "normal_scores", "pareto_limit"]
@@ -79,7 +78,14 @@ class BatchDraws:
         Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations, log
         evidence and its error, NaN where the engine gives none or a prior is improper.
     flux_limit : (S,) array or None
-        Upper limit of each flux, of batches that no longer hold all their draws.
+        Upper limit of each flux, NaN where it is fixed; None until the batch is condensed, as
+        the next three.
+    level_summary : (S, 7) array or None
+        Summary of the sky's level, less the reference, under each source.
+    scale_summary : (S, 7) array or None
+        That of the factor on the noise of its group, NaN without one.
+    p_value : (G,) array or None
+        Posterior-predictive p-value.
     """
 
     source: np.ndarray
@@ -89,22 +95,18 @@ class BatchDraws:
     shared_summary: np.ndarray
     stats: np.ndarray
     flux_limit: np.ndarray | None = None
+    level_summary: np.ndarray | None = None
+    scale_summary: np.ndarray | None = None
+    p_value: np.ndarray | None = None
 
-    def trim(
-        self, budget: Budget, kept: int, *, keep_shared: bool, limit_fluxes: bool
-    ) -> BatchDraws:
-        """Return the batch with so many draws of each chain, evenly spread; summaries stay.
-
-        ``keep_shared`` keeps all draws of the shared columns: the level of a plane under each
-        source is summarised later. ``limit_fluxes``: there are fluxes drawn to take limits of.
-        """
+    def trim(self, budget: Budget, kept: int) -> BatchDraws:
+        """Return the batch with so many draws of each chain, evenly spread; summaries stay."""
         pick = pick_draws(budget, kept)
         return replace(
             self,
             source=self.source[..., pick],
             shape=self.shape[..., pick],
-            shared=self.shared if keep_shared else self.shared[..., pick],
-            flux_limit=np.quantile(self.source[FLUX], LIMIT, axis=-1) if limit_fluxes else None,
+            shared=self.shared[..., pick],
         )
 
 

@@ -17,6 +17,9 @@ from bayesphot.target import Target
 
 __all__ = ["SwarmOptions", "sample_tempered"]
 
+#: R-hat of the first attempt from which a second would be wasted.
+HOPELESS = 1.2
+
 
 @dataclass(frozen=True)
 class SwarmOptions:
@@ -90,7 +93,8 @@ def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess
         stats = draws.stats[target.group]
         if arrived:
             stats[[batches.LOG_Z, batches.LOG_Z_ERROR]] = _join_evidence(numbers[:, tempered.LOG_Z])
-        if arrived and budget.holds(stats):
+        # Swarms that are far from agreeing need more than a few times the moves.
+        if arrived and (budget.holds(stats) or stats[batches.WORST_R_HAT] > HOPELESS):
             return
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from many_groups import FWHM_PER_SIGMA, draw_in_disc, list_starts, make_field, place_cells
+from many_groups import FWHM_PER_SIGMA, list_starts, make_field
 
 import bayesphot as bp
+from bayesphot.calibration.designs import place_cells
+from bayesphot.calibration.truths import draw_in_disc
 
 SIGMA, NOISE, FIT_SHAPE, PITCH = 1.5, 3.0, 13, 26
 

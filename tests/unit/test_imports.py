@@ -28,10 +28,11 @@ ROWS = (
     ("trials",),
     ("populate", "observer"),
     ("assemble", "refit", "sample"),
+    ("collect", "condense"),
     ("astropy_fit", "restarts", "scales"),
     ("plan",),
     ("accept", "execute"),
-    ("plotting",),
+    ("plotting", "interrupted"),
     ("result",),
     ("source_posterior", "arviz_bridge", "diagnosis", "storage", "scene"),
     ("scene", "starts"),
@@ -40,7 +41,7 @@ ROWS = (
     ("patch",),
     ("settings",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
-    ("flags", "columns", "draws", "readers", "checks"),
+    ("flags", "columns", "draws", "readers", "checks", "rowstore"),
     ("kernels",),
 )
 LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}

@@ -103,12 +103,10 @@ def test_trimmed_draws_are_some_of_all_and_summaries_stay() -> None:
         shared_summary=rng.normal(size=(1, 2, 7)),
         stats=rng.normal(size=(2, 7)),
     )
-    kept = draws.trim(budget, 4, keep_shared=False, limit_fluxes=True)
+    kept = draws.trim(budget, 4)
     pick = pick_draws(budget, 4)
     np.testing.assert_array_equal(pick[:5], [0, 3, 6, 9, 10])
     np.testing.assert_array_equal(kept.source, draws.source[..., pick])
     np.testing.assert_array_equal(kept.shared, draws.shared[..., pick])
     np.testing.assert_array_equal(kept.source_summary, draws.source_summary)
-    np.testing.assert_allclose(kept.flux_limit, np.quantile(draws.source[2], 0.95, axis=1))
-    assert draws.trim(budget, 0, keep_shared=True, limit_fluxes=False).source.shape == (3, 2, 0)
-    assert draws.trim(budget, 0, keep_shared=True, limit_fluxes=False).shared.shape == (1, 2, 40)
+    assert draws.trim(budget, 0).source.shape == (3, 2, 0)

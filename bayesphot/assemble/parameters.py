@@ -1,0 +1,129 @@
+"""Start, optimum, formal error and posterior summary of every parameter of every source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.assemble.report import Report
+from bayesphot.condense import find_sky_columns
+from bayesphot.kernels.diagnostics import HIGH, LOW, MEDIAN, N_SUMMARY
+
+__all__ = ["Parameter", "collect_parameters"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """Numbers of one parameter, one row a source of the scene (members' order)."""
+
+    name: str
+    start: np.ndarray
+    fit: np.ndarray
+    fit_err: np.ndarray
+    summary: np.ndarray
+    fixed: bool
+
+
+def _formal_errors(report: Report) -> dict[str, np.ndarray]:
+    """Return least-squares errors of x, y, flux, shape and sky columns of each member."""
+    scene, settings = report.scene, report.settings
+    n = scene.grouped.member.size
+    errors = {name: np.zeros(n) for name in ("x", "y", "flux", "shape")}
+    errors["sky"] = np.zeros((n, settings.n_sky, settings.n_sky))
+    for g in range(scene.grouped.n_group):
+        here = np.arange(scene.grouped.start[g], scene.grouped.start[g + 1])
+        layout = settings.layout(here.size, sampling=False)
+        covariance = scene.fitted.covariance_of(g)
+        sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        sky = layout.places("sky")
+        errors["sky"][here] = covariance[np.ix_(sky, sky)]
+        for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
+            if name in ("x", "y", "flux", "shape"):
+                errors[name][here if k is None else here[k]] = sd[place]
+    if settings.shape == "image" and scene.shape_cavity is not None:
+        # The total information is that of any group's cavity and the group's own: the
+        # narrowest cavity is within one group of it.
+        errors["shape"][:] = 1.0 / np.sqrt(scene.shape_cavity[:, 1].max())
+    errors["shape"] = errors["shape"] * np.exp(scene.sources.value[scene.grouped.member, 3])
+    return errors
+
+
+def collect_parameters(report: Report) -> list[Parameter]:
+    """Return x, y, flux, shape and background of every source of the scene."""
+    scene, settings = report.scene, report.settings
+    member = scene.grouped.member
+    n = member.size
+    rows = report.places.row
+    catalog = report.catalog
+    errors = _formal_errors(report)
+    summary = (
+        report.sampled.source_summary
+        if report.sampled is not None
+        else np.full((n, 4, N_SUMMARY), np.nan)
+    )
+    value = scene.sources.value[member]
+    sigma = np.where(catalog.sigma[rows] > 0.0, catalog.sigma[rows], settings.shape_start)
+    start_flux = catalog.flux[rows]
+    fixed = {
+        "x": not settings.free_x,
+        "y": not settings.free_y,
+        "flux": not settings.free_flux,
+    }
+    starts = (catalog.x[rows], catalog.y[rows], start_flux)
+    parameters = [
+        Parameter(name, start, value[:, i], errors[name], summary[:, i], fixed[name])
+        for i, (name, start) in enumerate(zip(("x", "y", "flux"), starts, strict=True))
+    ]
+    for name in settings.shape_names:
+        parameters.append(
+            Parameter(
+                name,
+                sigma,
+                np.exp(value[:, 3]),
+                errors["shape"],
+                summary[:, 3],
+                settings.shape == "fixed",
+            )
+        )
+    parameters.append(_collect_background(report, errors["sky"]))
+    if settings.inflation is not None:
+        parameters.append(_collect_inflation(report))
+    return parameters
+
+
+def _collect_inflation(report: Report) -> Parameter:
+    """Return the factor on the noise of each source's group, which the least squares hold at 1."""
+    n = report.scene.grouped.member.size
+    one = np.ones(n)
+    summary = np.full((n, N_SUMMARY), np.nan)
+    if report.sampled is not None:
+        summary = report.sampled.scale_summary
+    return Parameter("inflation", one, one, np.zeros(n), summary, False)
+
+
+def _collect_background(report: Report, covariance: np.ndarray) -> Parameter:
+    """Return the total sky level under each source."""
+    scene, settings = report.scene, report.settings
+    member = scene.grouped.member
+    group = scene.grouped.group_of_member()
+    value = scene.sources.value[member]
+    ny, nx = scene.pixels.sky.shape
+    row = np.clip(np.floor(value[:, 1] + 0.5), 0, ny - 1).astype(int)
+    col = np.clip(np.floor(value[:, 0] + 0.5), 0, nx - 1).astype(int)
+    reference = scene.pixels.sky[row, col]
+    n = member.size
+    if settings.n_sky == 0:
+        nothing = np.full((n, N_SUMMARY), np.nan)
+        return Parameter("background", reference, reference, np.zeros(n), nothing, True)
+    rows = report.cut_patches().batch.rows
+    columns = find_sky_columns(rows, group, value[:, :2])[:, : settings.n_sky]
+    fit = reference + (scene.fitted.shared[group][:, : settings.n_sky] * columns).sum(axis=1)
+    variance = np.einsum("ni,nij,nj->n", columns, covariance, columns)
+    summary = np.full((n, N_SUMMARY), np.nan)
+    if report.sampled is not None:
+        summary = report.sampled.level_summary.copy()
+        summary[:, [MEDIAN, LOW, HIGH]] += reference[:, None]
+    return Parameter(
+        "background", reference, fit, np.sqrt(np.maximum(variance, 0.0)), summary, False
+    )

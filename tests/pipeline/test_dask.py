@@ -1,0 +1,48 @@
+"""The executor of a dask client, with a worker in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import pytest
+from test_determinism import assert_same, field, reference, run_field  # noqa: F401
+
+from bayesphot.execute import Workers, run_batches
+
+distributed = pytest.importorskip("distributed")
+
+#: What dask says of itself is not about this package.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """One worker, started anew."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        )
+        with cluster, distributed.Client(cluster) as client:
+            yield client
+
+
+def test_answer_does_not_depend_on_dask(client, field, reference) -> None:  # noqa: F811
+    assert_same(run_field(field, executor=client.get_executor()), reference)
+
+
+def die_once(number, marker):
+    """Kill the worker at the batch of 3, once."""
+    if number == 3 and not os.path.exists(marker):
+        with open(marker, "w"):
+            os._exit(1)
+    return number * number
+
+
+def test_a_dask_worker_that_dies_costs_nothing_but_time(client, tmp_path) -> None:
+    batches = [(n, str(tmp_path / "died")) for n in range(6)]
+    workers = Workers(executor=client.get_executor())
+    results = run_batches(die_once, batches, workers, label="", unit="", weights=[1] * 6)
+    assert results == [0, 1, 4, 9, 16, 25]
+    assert os.path.exists(tmp_path / "died")
