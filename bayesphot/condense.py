@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayesphot.kernels.diagnostics import N_SUMMARY, summarise_into
+from bayesphot.kernels.diagnostics import LOW, N_SUMMARY, summarise_into
 from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import GroupData, Pixels
 from bayesphot.sampling import LIMIT, BatchDraws, Budget, normal_scores, predict_p_values
@@ -48,7 +48,9 @@ def condense_batch(
     """
     limit = np.full(draws.source.shape[1], np.nan)
     if settings.free_flux:
-        limit = np.quantile(draws.source[FLUX], LIMIT, axis=-1)
+        # Of the fluxes that may be zero: the others need no limit.
+        weak = ~(draws.source_summary[:, FLUX, LOW] > 0.0)
+        limit[weak] = np.quantile(draws.source[FLUX, weak], LIMIT, axis=-1)
     draws = replace(
         draws,
         flux_limit=limit,

@@ -52,9 +52,24 @@ def log_constants(data: GroupData, model, *, has_functions: bool) -> np.ndarray:
     n_group = data.batch.rows.shape[0]
     if has_functions:
         return np.full(n_group, np.nan)
-    return np.array(
-        [_log_prior_norm(data, g) + _log_pixels(data, g, model) for g in range(n_group)]
-    )
+    norms = np.full(n_group, np.nan)
+    for g in np.flatnonzero(_may_be_proper(data)):
+        norms[g] = _log_prior_norm(data, int(g))
+        if math.isfinite(norms[g]):
+            norms[g] += _log_pixels(data, int(g), model)
+    return norms
+
+
+def _may_be_proper(data: GroupData) -> np.ndarray:
+    """Return which groups have no flat flux and no flat sky: most have, and are done with."""
+    batch = data.batch
+    shared = batch.shared_prior
+    flat = np.any((shared[:, :, 1] == 0.0) & (shared[:, :, 2] == FLAT), axis=1)
+    if batch.flux_free:
+        prior = batch.prior
+        own = (prior[:, FLUX_PRECISION] == 0.0) & (prior[:, FLUX_DENSITY] == FLAT)
+        flat |= np.logical_or.reduceat(own, batch.source_start[:-1])
+    return ~flat
 
 
 def _log_pixels(data: GroupData, g: int, model) -> float:

@@ -47,6 +47,13 @@ class GroupFit:
         size = int(round(np.sqrt(block.size)))
         return block.reshape(size, size)
 
+    def covariances_of(self, groups: np.ndarray) -> np.ndarray:
+        """Return (m, size, size) those of groups that have the same number of parameters."""
+        first = self.covariance_start[groups]
+        length = int(self.covariance_start[groups[0] + 1] - first[0])
+        size = int(round(np.sqrt(length)))
+        return self.covariance[first[:, None] + np.arange(length)].reshape(-1, size, size)
+
 
 def joint_sizes(data: GroupData) -> np.ndarray:
     """Return the number of free parameters of each group."""

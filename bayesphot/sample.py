@@ -222,32 +222,40 @@ def _hold_variance(data: GroupData, scene: Scene, groups: np.ndarray) -> GroupDa
 
 def _guess_precisions(scene, groups, data: GroupData, settings) -> np.ndarray:
     """Return 1 / formal variance of the nonlinear parameters, as a scale for differences."""
-    guesses: list[np.ndarray] = []
-    for g, n in zip(groups, np.diff(data.batch.source_start), strict=True):
-        covariance = _sampled_covariance(scene, int(g), int(n), settings)
-        layout = settings.layout(int(n), sampling=True)
-        variance = np.diag(covariance)[: layout.n_nonlinear]
-        guesses.append(1.0 / np.where(variance > 0.0, variance, np.inf))
-    return np.concatenate(guesses) if guesses else np.empty(0)
+    batch = data.batch
+    guess = np.empty(batch.free.size)
+    sizes = np.diff(batch.source_start)
+    for size in np.unique(sizes):
+        here = np.flatnonzero(sizes == size)
+        n = settings.layout(int(size), sampling=True).n_nonlinear
+        covariance = _sampled_covariances(scene, groups[here], int(size), settings)
+        variance = np.diagonal(covariance, axis1=1, axis2=2)[:, :n]
+        with np.errstate(divide="ignore"):
+            precision = np.where(variance > 0.0, 1.0 / variance, 0.0)
+        guess[batch.free_start[here][:, None] + np.arange(n)] = precision
+    return guess
 
 
-def _sampled_covariance(scene, g: int, n: int, settings) -> np.ndarray:
-    """Return the joint covariance of a group's sampled parameters, nonlinear ones first.
+def _sampled_covariances(scene, groups: np.ndarray, n: int, settings) -> np.ndarray:
+    """Return joint covariances (m, p, p) of the sampled parameters of groups of n sources.
 
-    A shape of the image is free in the sampling only: its cavity is its scale.
+    Nonlinear parameters come first. A shape of the image is free in the sampling only: its cavity
+    is its scale.
     """
     fitted = settings.layout(n, sampling=False)
     sampled = settings.layout(n, sampling=True)
     keys = [(*sampled.linear, *sampled.nonlinear)[i] for i in sampled.nonlinear_first]
     known = (*fitted.linear, *fitted.nonlinear)
-    place = [known.index(key) if key in known else -1 for key in keys]
-    joint = scene.fit.covariance_of(g)
-    covariance = joint[np.ix_(place, place)].copy() if known else np.zeros((len(keys),) * 2)
-    member = scene.grouped.member[scene.grouped.start[g]]
-    for i, here in enumerate(place):
-        if here < 0:
-            covariance[i], covariance[:, i] = 0.0, 0.0
-            covariance[i, i] = 1.0 / scene.sources.prior[member, SHAPE_PRECISION]
+    place = np.array([known.index(key) if key in known else -1 for key in keys], dtype=np.int64)
+    covariance = np.zeros((groups.size, place.size, place.size))
+    if known:
+        covariance = scene.fit.covariances_of(groups)[:, place[:, None], place]
+    lacking = np.flatnonzero(place < 0)
+    covariance[:, lacking] = 0.0
+    covariance[:, :, lacking] = 0.0
+    member = scene.grouped.member[scene.grouped.start[groups]]
+    for i in lacking:
+        covariance[:, i, i] = 1.0 / scene.sources.prior[member, SHAPE_PRECISION]
     return covariance
 
 
@@ -257,7 +265,7 @@ def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDr
     for i, g in enumerate(groups):
         n = int(np.diff(data.batch.source_start)[i])
         layouts.append(settings.layout(n, sampling=True))
-        covariances.append(_sampled_covariance(scene, int(g), n, settings))
+        covariances.append(_sampled_covariances(scene, groups[i : i + 1], n, settings)[0])
         first = data.batch.source_start[i]
         flux = data.batch.state[first : first + n, FLUX] if settings.free_flux else np.empty(0)
         linear.append(np.concatenate([flux, scene.fit.shared[g]]))

@@ -31,16 +31,18 @@ def _formal_errors(report: Report) -> dict[str, np.ndarray]:
     n = scene.grouped.member.size
     errors = {name: np.zeros(n) for name in ("x", "y", "flux", "shape")}
     errors["sky"] = np.zeros((n, settings.n_sky, settings.n_sky))
-    for g in range(scene.grouped.n_group):
-        here = np.arange(scene.grouped.start[g], scene.grouped.start[g + 1])
-        layout = settings.layout(here.size, sampling=False)
-        covariance = scene.fitted.covariance_of(g)
-        sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    sizes = np.diff(scene.grouped.start)
+    for size in np.unique(sizes):
+        groups = np.flatnonzero(sizes == size)
+        here = scene.grouped.start[groups][:, None] + np.arange(size)
+        layout = settings.layout(int(size), sampling=False)
+        covariance = scene.fitted.covariances_of(groups)
+        sd = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0))
         sky = layout.places("sky")
-        errors["sky"][here] = covariance[np.ix_(sky, sky)]
+        errors["sky"][here] = covariance[:, sky[:, None], sky][:, None]
         for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
             if name in ("x", "y", "flux", "shape"):
-                errors[name][here if k is None else here[k]] = sd[place]
+                errors[name][here if k is None else here[:, [k]]] = sd[:, [place]]
     if settings.shape == "image" and scene.shape_cavity is not None:
         # The total information is that of any group's cavity and the group's own: the
         # narrowest cavity is within one group of it.

@@ -78,8 +78,8 @@ class BatchDraws:
         Acceptance, Pareto k, worst R-hat, worst bulk and tail ESS, thinning, evaluations, log
         evidence and its error, NaN where the engine gives none or a prior is improper.
     flux_limit : (S,) array or None
-        Upper limit of each flux, NaN where it is fixed; None until the batch is condensed, as
-        the next three.
+        Upper limit of each flux that may be zero, NaN for others; None until the batch is
+        condensed, as the next three.
     level_summary : (S, 7) array or None
         Summary of the sky's level, less the reference, under each source.
     scale_summary : (S, 7) array or None
