@@ -378,6 +378,34 @@ class PhotometryResult:
 
         return plotting.plot_trace(self, ids, names=names, path=path)
 
+    def plot_diagnostics(self, *, path=None) -> Figure:
+        """Draw how well the run went: convergence, fit, p-values and flags of all sources.
+
+        R-hat, the smallest effective number of draws and Pareto k, with the samplers' default
+        gates (1.01, 400, 0.7); reduced chi-squared; posterior-predictive p-values of the groups;
+        how often each flag occurs.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Also save the figure there.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If the result was not sampled.
+        """
+        from . import plotting
+
+        engine = np.asarray(self.table["engine"]).astype(str)
+        if not np.any((engine != "none") & (engine != "")):
+            raise ValueError("plot_diagnostics needs sampled sources and this result has none")
+        return plotting.plot_diagnostics(self, path=path)
+
     def require_draws(self, asker: str) -> Draws:
         """Return the draws, or raise a ValueError that says what needs them."""
         if self.draws is None:

@@ -163,8 +163,9 @@ def _sample_groups(
             one = slice(g, g + 1)
             part = _hold_variance(_cut(scene, groups[one], settings), scene, groups[one])
             again = _run_engine(name, scene, groups[one], part, plan, seeds[one], settings)
-            _replace_group(draws, again, data, int(g))
-            engine[g] = name
+            if _is_better(again.stats[0], draws.stats[g], plan.budget):
+                _replace_group(draws, again, data, int(g))
+                engine[g] = name
     constants = log_constants(
         data, scene.pixels.noise.model, has_functions=bool(settings.priors.functions)
     )
@@ -280,6 +281,14 @@ def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDr
         layouts=layouts,
         functions=settings.priors.functions,
     )
+
+
+def _is_better(again: np.ndarray, before: np.ndarray, budget: Budget) -> bool:
+    """Return whether a group's later draws are to be shown: good, or at least less bad."""
+    if budget.holds(again) or not before[batches.ACCEPTANCE] >= 0.0:
+        return True
+    sampled = again[batches.ACCEPTANCE] >= 0.0
+    return bool(sampled and again[batches.WORST_R_HAT] <= before[batches.WORST_R_HAT])
 
 
 def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int) -> None:

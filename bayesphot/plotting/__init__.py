@@ -1,4 +1,4 @@
-"""Pictures of a result: images with error ellipses, corner plots, chains.
+"""Pictures of a result: images with error ellipses, corner plots, chains, diagnostics.
 
 Figures are made without pyplot, so they need no display and leave no global state. Colours are
 told apart with any colour vision (viridis, purple-orange, Okabe and Ito's set).
@@ -7,7 +7,8 @@ told apart with any colour vision (viridis, purple-orange, Okabe and Ito's set).
 from __future__ import annotations
 
 from .corner import plot_corner
+from .diagnostics import plot_diagnostics
 from .images import plot_images
 from .trace import plot_trace
 
-__all__ = ["plot_corner", "plot_images", "plot_trace"]
+__all__ = ["plot_corner", "plot_diagnostics", "plot_images", "plot_trace"]

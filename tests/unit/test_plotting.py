@@ -12,6 +12,8 @@ import synthetic_result as scene
 from astropy.table import QTable
 from matplotlib.collections import EllipseCollection
 
+import bayesphot as bp
+
 PNG = b"\x89PNG"
 
 
@@ -263,3 +265,32 @@ def test_thousands_of_sources_are_drawn():
     table = QTable({"id": ids, "group_id": ids, "x_fit": rng.uniform(0, 56, n)})
     table["y_fit"] = rng.uniform(0, 36, n)
     assert scene.make_result(table=table, draws=None).plot()._repr_png_()[:4] == PNG
+
+
+def test_diagnostics_show_every_sampled_source_and_every_flag(tmp_path):
+    field = bp.simulate_scene((90, 60), n_sources=12, sigma=1.5, noise=2.0, seed=3)
+    phot = bp.BasicPSFPhotometry(
+        psf_model=bp.IntegratedGaussianPRF(sigma=1.5),
+        fitshape=11,
+        group_maker=bp.DAOGroup(6.0),
+        sampler=bp.Sampler(draws=100),
+        seed=1,
+    )
+    positions = field.truth["x_0", "y_0"].copy()
+    positions["x_0"][0] = -40.0
+    run = phot(field.image, field.error, positions=positions)
+    figure = run.plot_diagnostics(path=tmp_path / "run.png")
+    assert (tmp_path / "run.png").stat().st_size > 0
+    panels = figure.axes
+    assert sum(line.get_xdata().size for line in panels[0].lines if line.get_marker() == "o") == 11
+    assert all(panel.get_xlabel() for panel in panels)
+    flags = [label.get_text() for label in panels[5].get_yticklabels()]
+    assert "OFF_IMAGE" in flags
+    assert set(flags) == {name for row in run["flags"] for name in bp.decode_flags(row)}
+
+
+def test_diagnostics_need_a_sampled_result(result):
+    table = result.table.copy()
+    table["engine"] = "none"
+    with pytest.raises(ValueError, match="plot_diagnostics needs sampled sources"):
+        scene.make_result(table=table).plot_diagnostics()
