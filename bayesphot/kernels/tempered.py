@@ -1,10 +1,11 @@
 """Tempered sequential Monte Carlo on a group (Del Moral, Doucet & Jasra 2006).
 
 A swarm of particles is led from the start density q (Student t about the mode, and about its
-mirror image where a pair has one, mixed with one as wide as the priors; cut to the support) to the posterior through q^(1-b) p^b, b from 0 to 1 in
-steps that keep half the effective size. A particle is (positions and shapes theta, scores u of the
-linear parameters): fluxes and sky are f = mu(theta) + L^-T u, with mu and M = L L^T those of the
-collapsed density, so that a move of a position takes the fluxes along. In (theta, f) the target is
+mirror image where a pair has one, mixed with one as wide as the priors; cut to the support) to
+the posterior through q^(1-b) p^b, b from 0 to 1 in steps that keep half the effective size. A
+particle is (positions and shapes theta, scores u of the linear parameters): fluxes and sky are
+f = mu(theta) + L^-T u, with mu and M = L L^T those of the collapsed density, so that a move of a
+position takes the fluxes along. In (theta, f) the target is
 
     q(theta)^(1-b) [p(theta) r(theta, f)]^b N(f; mu, M^-1),
 
