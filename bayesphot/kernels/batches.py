@@ -232,6 +232,7 @@ def sample_batch(
         gather_theta(group.free, work.state, theta)
         hessian = np.zeros((n_free, n_free))
         factor = np.zeros((n_free, n_free))
+        shares = np.ones(3)
         centers = np.empty((3, n_free))
         factors = np.zeros((3, n_free, n_free))
         out = np.empty((size, total))
@@ -263,10 +264,11 @@ def sample_batch(
                 factors[0, i, j] = factor[i, j] / widen
         seed_stream_into(seeds[g], stream)
         # Components about the mode, and about its mirror image.
-        n_mode = np.int64(1)
-        if mirror_proposal(group, (centers[0], factors[0]), row, centers[1], hessian, factors[1]):
-            n_mode = np.int64(2)
+        narrow = (centers[0], factors[0])
+        mirrored = mirror_proposal(group, narrow, row, centers[1], hessian, factors[1])
+        n_mode = np.int64(2 if mirrored > 0.0 else 1)
         n_center = n_mode
+        _share_out(mirrored, n_mode, n_center, shares)
         thin = np.int64(1)
         while True:
             weights = scratch.reals[5, : total * thin]
@@ -274,6 +276,7 @@ def sample_batch(
                 group,
                 work,
                 n_center,
+                shares,
                 centers,
                 factors,
                 dof,
@@ -298,6 +301,7 @@ def sample_batch(
                     break
                 spread_proposal(group, factors[0], centers[n_mode], factors[n_mode])
                 n_center = n_mode + 1
+                _share_out(mirrored, n_mode, n_center, shares)
                 continue
             stats[LOG_Z], stats[LOG_Z_ERROR] = average_weights(weights)
             stats[PARETO_K] = pareto_k(weights) if n_free > 0 else np.nan
@@ -315,9 +319,20 @@ def sample_batch(
             n_center = n_mode
             if _adapt(out, widen, hessian, factor, centers[n_mode], factors[n_mode]):
                 n_center = n_mode + 1
+            _share_out(mirrored, n_mode, n_center, shares)
             thin = min(4 * thin, max_thin)
         if stats[ACCEPTANCE] >= 0.0:
             _store(batch, g, group, out, summary, kept)
+
+
+@borrowing
+def _share_out(mirrored, n_mode, n_center, shares):
+    """Fill the shares of the components: of the mode, its mirror image, and a further one."""
+    left = n_mode / n_center
+    shares[0] = (1.0 - mirrored) * left
+    shares[1] = mirrored * left
+    if n_center > n_mode:
+        shares[n_mode] = 1.0 - left
 
 
 @borrowing

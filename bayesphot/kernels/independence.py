@@ -34,8 +34,10 @@ _DISC_SHARE = 0.1
 #: Faint: the position's error is more than this share of the disc's radius (SNR below about 12).
 #: A brighter one has no second mode in its disc, and every such proposal would be wasted.
 _FAINT = 0.05
-#: Standard deviations within which the other naming of a pair is looked for.
+#: Standard deviations within which the other naming of a pair is looked for, and the least share
+#: of the proposals that look for it.
 _IN_REACH = 8.0
+_LEAST_SHARE = 0.03
 
 
 @borrowing
@@ -91,6 +93,7 @@ def sample_group(
     group,
     work,
     n_center,
+    shares,
     centers,
     factors,
     dof,
@@ -109,8 +112,8 @@ def sample_group(
 
     Parameters
     ----------
-    centers, factors : (m, D), (m, D, D)
-        Equally weighted Student t components, the first ``n_center`` of them: centre and
+    shares, centers, factors : (m), (m, D), (m, D, D)
+        Student t components, the first ``n_center`` of them: weight in the mixture, centre and
         Cholesky factor of the precision.
     out : (D + L, n_chain * n_draw)
         Draws: free nonlinear parameters, then free linear ones.
@@ -139,7 +142,7 @@ def sample_group(
     for c in range(n_center):
         for i in range(n_free):
             normal[i] = factors[c, i, i]
-        norms[c] = student_norm(normal, dof)
+        norms[c] = math.log(shares[c]) + student_norm(normal, dof)
     # Only where both coordinates of one lone source are free is the disc worth a share.
     disc = group.n_source == 1 and n_center == 1 and n_free >= 2 and group.free[1] == 1
     disc = disc and prior[0, RADIUS] < np.inf
@@ -161,9 +164,7 @@ def sample_group(
         end = column + n_draw
         misses = 0
         while column < end:
-            component = 0
-            if n_center > 1:
-                component = min(int(draw_uniform(stream) * n_center), n_center - 1)
+            component = choose_component(shares, n_center, stream)
             scale = math.sqrt(0.5 * dof / draw_gamma(stream, 0.5 * dof))
             for i in range(n_free):
                 normal[i] = draw_normal(stream) * scale
@@ -226,9 +227,23 @@ def sample_group(
 
 
 @borrowing
+def choose_component(shares, n_center, stream):
+    """Return one of the components, by their shares."""
+    if n_center == 1:
+        return 0
+    u = draw_uniform(stream)
+    c = 0
+    while c < n_center - 1 and u >= shares[c]:
+        u -= shares[c]
+        c += 1
+    return c
+
+
+@borrowing
 def log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
     """Return the log density of the proposal mixture at theta.
 
+    ``norms`` are the logs of the components' normalisations times their shares.
     In the disc component (where its density is not 0) a shape keeps its Student t draw: the
     product of the disc and of the t marginal of the last coordinate, whose scale is
     1 / L[-1, -1] and whose norm is the last of ``norms``.
@@ -243,7 +258,7 @@ def log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
                 top = other
             else:
                 s += math.exp(other - top)
-        top += math.log(s / n_center)
+        top += math.log(s)
     if disc_density > 0.0:
         uniform = disc_density
         if theta.size == 3:
@@ -330,12 +345,13 @@ def find_code(free, t):
 
 @borrowing
 def mirror_proposal(group, narrow, row, center, hessian, factor):
-    """Fill a component about the other naming of a pair; return whether there is one in reach.
+    """Fill a component about the other naming of a pair; return its share, 0 where there is none.
 
     ``narrow`` is the component about the mode: (center, Cholesky factor of the precision). Where
     the axis d of a pair stands nearly at right angles to that of its prior centres, s, both
     namings of its stars are in their order, d.s >= 0: the posterior has two pieces. The pair
-    with the least (d.s) / sd(d.s) is named anew if that is below ``_IN_REACH``.
+    with the least z = (d.s) / sd(d.s) is named anew if that is below ``_IN_REACH``; of the share
+    exp(-z^2 / 8) / 2, wider than the piece is likely to be heavy, for posteriors are not normal.
     """
     n = group.n_source
     mode, lower = narrow
@@ -367,7 +383,7 @@ def mirror_proposal(group, narrow, row, center, hessian, factor):
             best = product / math.sqrt(variance)
             chosen = m
     if chosen < 0:
-        return False
+        return 0.0
     k = group.pairs[chosen, 0]
     l = group.pairs[chosen, 1]
     for a in range(n_free):
@@ -379,4 +395,6 @@ def mirror_proposal(group, narrow, row, center, hessian, factor):
             for c in range(min(i, j) + 1):
                 s += lower[i, c] * lower[j, c]
             hessian[a, b] = s
-    return factor_cholesky_into(hessian, n_free, factor)
+    if not factor_cholesky_into(hessian, n_free, factor):
+        return 0.0
+    return max(_LEAST_SHARE, 0.5 * math.exp(-0.125 * max(best, 0.0) ** 2))

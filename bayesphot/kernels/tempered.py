@@ -22,6 +22,7 @@ from .density import log_density
 from .gram import N_COLUMN, allocate_columns
 from .group import allocate_work, gather_theta, unpack_group
 from .independence import (
+    choose_component,
     copy_linear,
     find_code,
     log_proposal,
@@ -109,9 +110,9 @@ def _assess(group, work, theta, score, linear, by_score, numbers):
 def _open_swarm(group, work, swarm, proposal, norms, dof, row, stream):
     """Draw the first particles inside the support; return the log share of trials inside.
 
-    NaN where hardly any trial is. ``proposal`` is (centers, factors).
+    NaN where hardly any trial is. ``proposal`` is (shares, centers, factors).
     """
-    centers, factors = proposal
+    shares, centers, factors = proposal
     n_particle, n_free = swarm.theta.shape
     n_linear = swarm.score.shape[1]
     normal = row[0, :n_free]
@@ -121,7 +122,7 @@ def _open_swarm(group, work, swarm, proposal, norms, dof, row, stream):
             trials += 1
             if trials > _MOST_TRIALS * n_particle:
                 return np.nan
-            c = min(int(draw_uniform(stream) * centers.shape[0]), centers.shape[0] - 1)
+            c = choose_component(shares, centers.shape[0], stream)
             widen = math.sqrt(0.5 * dof / draw_gamma(stream, 0.5 * dof))
             for i in range(n_free):
                 normal[i] = draw_normal(stream) * widen
@@ -411,7 +412,7 @@ def _sweep(
 
     With ``names`` set, the names of stars are all that moves.
     """
-    centers, factors = proposal
+    _, centers, factors = proposal
     n_particle, n_free = swarm.theta.shape
     n_linear = swarm.score.shape[1]
     trial = row[0, :n_free]
@@ -546,16 +547,16 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
         for j in range(i + 1):
             factors[0, i, j] /= widen
     spread_proposal(group, factors[0], centers[1], factors[1])
-    n_center = np.int64(2)
-    if mirror_proposal(group, (centers[0], factors[0]), row, centers[2], spread, factors[2]):
-        n_center = np.int64(3)
-    proposal = (centers[:n_center], factors[:n_center])
+    mirrored = mirror_proposal(group, (centers[0], factors[0]), row, centers[2], spread, factors[2])
+    n_center = np.int64(3 if mirrored > 0.0 else 2)
+    shares = np.array([0.5 * (1.0 - mirrored), 0.5, 0.5 * mirrored])
+    proposal = (shares, centers[:n_center], factors[:n_center])
     norms = np.empty(n_center)
     diagonal = np.empty(n_free)
     for c in range(n_center):
         for i in range(n_free):
             diagonal[i] = factors[c, i, i]
-        norms[c] = student_norm(diagonal, dof)
+        norms[c] = math.log(shares[c]) + student_norm(diagonal, dof)
     log_z = _open_swarm(group, work, swarm, proposal, norms, dof, row, stream)
     if math.isnan(log_z):
         return
