@@ -17,8 +17,8 @@ from bayesphot.target import Target
 
 __all__ = ["SwarmOptions", "sample_tempered"]
 
-#: R-hat of the first attempt from which a second would be wasted.
-HOPELESS = 1.2
+#: R-hat of the first attempt, and of the second, from which a further one would be wasted.
+HOPELESS = (1.2, 1.05)
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,12 @@ class SwarmOptions:
     particles : int
         Particles of each swarm.
     sweeps : int
-        Moves of each particle between two stages; four times as many after the last.
-    attempts : int
-        Runs of a group that falls short, each with four times the sweeps of the one before.
+        Moves of each particle between two stages; four times as many after the last. A group that
+        falls short is run again with four times the sweeps, twice at most.
     """
 
     particles: int = 2000
     sweeps: int = 3
-    attempts: int = 2
 
 
 def sample_tempered(
@@ -72,7 +70,7 @@ def sample_tempered(
 def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess, options) -> None:
     """Run the swarms of a group, with more sweeps where they fall short."""
     spent = 0
-    for attempt in range(options.attempts):
+    for attempt, hopeless in enumerate((*HOPELESS, 0.0)):
         sweeps = options.sweeps * 4**attempt
         chains = [
             _run_swarm(target, budget, _mix_seed(seed, chain, attempt), guess, options, sweeps)
@@ -94,7 +92,7 @@ def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess
         if arrived:
             stats[[batches.LOG_Z, batches.LOG_Z_ERROR]] = _join_evidence(numbers[:, tempered.LOG_Z])
         # Swarms that are far from agreeing need more than a few times the moves.
-        if arrived and (budget.holds(stats) or stats[batches.WORST_R_HAT] > HOPELESS):
+        if arrived and (budget.holds(stats) or stats[batches.WORST_R_HAT] > hopeless):
             return
 
 
