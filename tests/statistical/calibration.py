@@ -17,6 +17,8 @@ SKY, SKY_SD = 50.0, 1.0
 #: units of the flux error of a lone star (mean, sd, or what `FLUX_PRIORS` makes of it).
 DESIGNS = {
     "single": (1, None, 1.0, (12.0, 4.0)),
+    # With a CCD's photon noise an SNR of 300.
+    "bright single": (1, None, 1.0, (780.0, 80.0)),
     "faint single": (1, None, 1.0, (3.0, 3.0)),
     "pair at 1.0 FWHM": (2, 1.0, 0.5, (25.0, 8.0)),
     "pair at 0.7 FWHM": (2, 0.7, 0.5, (25.0, 8.0)),
@@ -89,7 +91,8 @@ def calibrate(
 ) -> bp.CalibrationResult:
     """Calibrate one of the set-ups.
 
-    ``fitted_as`` names another noise model for the fit than the one that makes the data;
+    ``fitted_as`` names another noise model for the fit than the one that makes the data, with the
+    same noise of a pixel of bare sky;
     ``inflation`` is the width of a log-normal factor on the noise of each group.
     """
     law = SCATTERS[scatter]
@@ -112,7 +115,7 @@ def calibrate(
         n_simulations=n_group,
         flux=FLUX_PRIORS[flux_prior](unit, mean, sd),
         background=bp.Normal(law.sky, law.sky_sd) if sky_free else law.sky,
-        error=fitted.error,
+        error=None if fitted.error is None else law.noise,
         n_sources=n_star,
         separation=None if separation is None else np.multiply(separation, FWHM).tolist(),
         truth=replace(phot, noise=law.model) if fitted_as else None,

@@ -95,16 +95,48 @@ def test_ranks_are_uniform_where_the_scale_of_the_noise_is_sampled(design, free,
         assert np.all(table["holds"]), str(table)
 
 
-@pytest.mark.parametrize(("scatter", "seed"), [("student", 441), ("contaminated", 442)])
-def test_outliers_through_normal_noise_fail(scatter, seed):
-    """The experiment can tell: the same data fitted as if there were no outliers."""
+#: Design, sky free, noise, seed.
+OWN = [
+    ("bright single", False, "ccd", 461),
+    ("bright single", True, "ccd", 462),
+    ("single", False, "poisson", 463),
+]
+#: The same and outliers: through a normal noise that is right where there is only sky.
+WRONG = [
+    ("bright single", True, "ccd", 443),
+    ("single", False, "poisson", 444),
+    ("single", True, "student", 441),
+    ("single", True, "contaminated", 442),
+]
+
+
+@pytest.mark.parametrize(("design", "sky_free", "scatter", "seed"), OWN)
+def test_photon_noise_is_calibrated_at_high_and_low_counts(design, sky_free, scatter, seed):
+    """A CCD at an SNR of 300, and Poisson counts on a sky of 3 per pixel."""
     outcome = calibrate(
-        "single",
+        design,
         N_GROUP,
         seed,
         sigma_free=False,
-        sky_free=True,
+        sky_free=sky_free,
         scatter=scatter,
+        flux_prior="positive" if scatter == "poisson" else "normal",
+    )
+    for table in (outcome.uniformity(), outcome.coverage((LEVEL,))):
+        assert np.all(table["holds"]), str(table)
+
+
+@pytest.mark.parametrize(("design", "sky_free", "scatter", "seed"), WRONG)
+def test_other_noise_through_normal_noise_fails(design, sky_free, scatter, seed):
+    """The experiment can tell: the same data fitted as if their noise were normal."""
+    outcome = calibrate(
+        design,
+        N_GROUP,
+        seed,
+        sigma_free=False,
+        sky_free=sky_free,
+        scatter=scatter,
+        flux_prior="positive" if scatter == "poisson" else "normal",
         fitted_as="normal",
     )
     row = outcome.coverage((LEVEL,))
