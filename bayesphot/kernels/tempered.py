@@ -246,18 +246,21 @@ def _walk(theta, factor, scale, normal, trial, stream):
 
 
 @borrowing
-def _differ(theta, others, trial, stream):
-    """Propose along the difference of two other particles (Ter Braak 2006)."""
-    n_free = theta.size
-    n_particle = others.shape[0]
+def _differ(theta, score, swarm, joint, trial, trial_score, stream):
+    """Propose along the difference of two particles (Ter Braak 2006), scores too if joint."""
+    n_particle, n_free = swarm.theta.shape
     a = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
     b = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
+    n_moved = n_free + score.size if joint else n_free
     # A tenth of the steps are whole differences: from one mode to another.
     gamma = 1.0
     if draw_uniform(stream) < 0.9:
-        gamma = 2.38 / math.sqrt(2.0 * n_free) * math.exp(0.5 * draw_normal(stream))
+        gamma = 2.38 / math.sqrt(2.0 * n_moved) * math.exp(0.5 * draw_normal(stream))
     for i in range(n_free):
-        trial[i] = theta[i] + gamma * (others[a, i] - others[b, i])
+        trial[i] = theta[i] + gamma * (swarm.theta[a, i] - swarm.theta[b, i])
+    if joint:
+        for i in range(score.size):
+            trial_score[i] = score[i] + gamma * (swarm.score[a, i] - swarm.score[b, i])
 
 
 @borrowing
@@ -423,8 +426,7 @@ def _sweep(
     exact = is_exact(group)
     may_exchange = group.flux_free == 1 and group.pairs.shape[0] > 0
     for n in range(n_particle):
-        for i in range(n_free):
-            spare.theta[n, i] = swarm.theta[n, i]
+        _copy_particle(swarm, n, spare, n)
     accepted = 0
     walked = 0
     good = 0
@@ -441,15 +443,20 @@ def _sweep(
                 continue
         else:
             starred = False
+            joint = False
             if _WALK + _DIFFERENCE < kind <= _WALK + _DIFFERENCE + _STAR:
                 starred = _move_star(group, theta, spread, trial, stream)
             if _WALK < kind <= _WALK + _DIFFERENCE:
-                _differ(theta, spare.theta, trial, stream)
+                # Where fluxes have a likelihood of their own it need not be where u is small.
+                joint = not exact and draw_uniform(stream) < 0.5
+                _differ(theta, score, spare, joint, trial, trial_score, stream)
             elif not starred:
                 walks = True
                 walked += 1
                 _walk(theta, factor, scale, normal, trial, stream)
-            if draw_uniform(stream) < 0.5:
+            if joint:
+                hastings = _half_square(score) - _half_square(trial_score)
+            elif draw_uniform(stream) < 0.5:
                 _renew_scores(score, trial_score, exact, stream)
             else:
                 for i in range(n_linear):
