@@ -38,7 +38,7 @@ from bayesphot.scene import (
 )
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE
-from bayesphot.trials import find_more
+from bayesphot.trials import find_more, try_sources
 
 __all__ = ["LoopPlan", "LoopResult", "run_loop"]
 
@@ -108,6 +108,8 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     given = np.empty(0, dtype=np.int64) if positions is None else positions.id
     scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
     last_id = int(catalog.id.max(initial=0))
+    if positions is None:
+        scene, catalog, refused = _drop_phantoms(scene, catalog, refused, plan, observer)
     while plan.finder is not None and _may_go_on(rounds, plan, image.good):
         rounds += 1
         fresh, refused = find_more(scene, plan, refused, image.good)
@@ -209,12 +211,27 @@ def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, obse
         dropped = np.setdiff1d(later[later >= 0], given)
         if dropped.size == 0:
             break
-        gone = np.isin(scene.catalog.id, dropped)
-        refused = np.concatenate([refused, scene.sources.value[gone, :2]])
-        catalog = catalog.select(np.flatnonzero(~np.isin(catalog.id, dropped)))
-        scene = extend_scene(scene, catalog.select(measurable_rows(catalog)), plan)
-        scene = _settle(scene, plan, observer)
+        scene, catalog, refused = _drop_sources(scene, catalog, refused, dropped, plan, observer)
     return scene, catalog, refused
+
+
+def _drop_phantoms(scene: Scene, catalog: Catalog, refused, plan, observer):
+    """Take out detections that the data do not prefer to be there. Returns as above."""
+    keep = try_sources(scene, plan, observer.image.good)
+    if keep.all():
+        return scene, catalog, refused
+    dropped = scene.catalog.id[~keep]
+    log.info("round 1: %d of %d detections are none", dropped.size, keep.size)
+    return _drop_sources(scene, catalog, refused, dropped, plan, observer)
+
+
+def _drop_sources(scene: Scene, catalog: Catalog, refused, dropped, plan, observer):
+    """Take sources out by their ids and fit again. Returns as above."""
+    gone = np.isin(scene.catalog.id, dropped)
+    refused = np.concatenate([refused, scene.sources.value[gone, :2]])
+    catalog = catalog.select(np.flatnonzero(~np.isin(catalog.id, dropped)))
+    scene = extend_scene(scene, catalog.select(measurable_rows(catalog)), plan)
+    return _settle(scene, plan, observer), catalog, refused
 
 
 def _find_pressed(scene: Scene, given: np.ndarray, settings: ModelSettings) -> np.ndarray:
