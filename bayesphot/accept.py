@@ -38,8 +38,10 @@ from bayesphot.priors.expectation import log_expectation
 
 __all__ = ["ALPHA", "Fitted", "Odds", "choose_odds", "decide", "find_threshold", "weigh_fit"]
 
-#: False detections allowed per image.
+#: False detections allowed per image; a share of them is for peaks of noise on an empty sky, the
+#: rest for skies, variances and neighbours that are not quite known.
 ALPHA = 0.01
+NOISE_SHARE = 0.5
 #: Default prior of a new source's flux: star counts that fall as f^-2 ...
 INDEX = -2.0
 #: ... from so many errors of a lone star of known place; one at 2 is not told from noise.
@@ -92,30 +94,31 @@ class Fitted:
 
 
 def find_threshold(n_good_pixel: int, sigma: float) -> float:
-    """Return the z that noise alone exceeds anywhere in an image ALPHA times.
+    """Return the z that noise alone exceeds anywhere in an image NOISE_SHARE ALPHA times.
 
     Peaks of a smooth Gaussian field above z (Adler 1981): for the score of a Gaussian PSF, in
-    N = good pixels / (4 pi sigma^2) beams,  N z exp(-z^2 / 2) / sqrt(2 pi) = ALPHA.
+    N = good pixels / (4 pi sigma^2) beams,  N z exp(-z^2 / 2) / sqrt(2 pi) = NOISE_SHARE ALPHA.
     """
+    rate = NOISE_SHARE * ALPHA
     n_beam = max(n_good_pixel / (4.0 * math.pi * sigma**2), 1.0)
     z = 4.0
     for _step in range(20):
-        z = math.sqrt(2.0 * math.log(n_beam * z / (math.sqrt(2.0 * math.pi) * ALPHA)))
+        z = math.sqrt(2.0 * math.log(n_beam * z / (math.sqrt(2.0 * math.pi) * rate)))
     return z
 
 
 def choose_odds(scene: ScenePrior | None, n_good_pixel: int, sigma: float) -> Odds:
     """Return the prior odds of sources in an image.
 
-    Without a prior of the scene, the expected number of new sources is ALPHA z^3 / FAINTEST, z of
-    `find_threshold`: then a peak of noise of that z has even odds. For a lone star of signal to
+    Without a prior of the scene, the expected number of new sources is rate z^3 / FAINTEST, z of
+    `find_threshold` at its rate of false ones: then a peak of noise of that z has even odds. For a lone star of signal to
     noise z the Bayes factor is  sqrt(2 pi) FAINTEST exp(z^2 / 2) / (N z^4):  the likelihood at the
     peak, 4 pi sigma^2 / z^2 pixels of place, and sqrt(2 pi) FAINTEST / z^2 of the flux.
     """
     z = find_threshold(n_good_pixel, sigma)
     if scene is not None:
         return Odds(scene.density, z, scene)
-    expected = ALPHA * z**3 / FAINTEST
+    expected = NOISE_SHARE * ALPHA * z**3 / FAINTEST
     return Odds(expected / max(n_good_pixel, 1), z)
 
 

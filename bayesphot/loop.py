@@ -48,6 +48,8 @@ log = logging.getLogger("bayesphot")
 INSEPARABLE = 0.25
 #: Times the start of a blended detection may move by the radius of its disc.
 MAX_MOVES = 3
+#: Times the detections of the first round are tried.
+MAX_TRIALS = 4
 #: Refits after the modes of the PSF's error were renewed from the model; they settle in two.
 MODE_ROUNDS = 2
 
@@ -216,13 +218,18 @@ def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, obse
 
 
 def _drop_phantoms(scene: Scene, catalog: Catalog, refused, plan, observer):
-    """Take out detections that the data do not prefer to be there. Returns as above."""
-    keep = try_sources(scene, plan, observer.image.good)
-    if keep.all():
-        return scene, catalog, refused
-    dropped = scene.catalog.id[~keep]
-    log.info("round 1: %d of %d detections are none", dropped.size, keep.size)
-    return _drop_sources(scene, catalog, refused, dropped, plan, observer)
+    """Take out detections that the data do not prefer to be there. Returns as above.
+
+    What is left is fitted anew, and tried again while more of it may have been phantoms.
+    """
+    for _trial in range(MAX_TRIALS):
+        keep = try_sources(scene, plan, observer.image.good)
+        if keep.all():
+            break
+        dropped = scene.catalog.id[~keep]
+        log.info("round 1: %d of %d detections are none", dropped.size, keep.size)
+        scene, catalog, refused = _drop_sources(scene, catalog, refused, dropped, plan, observer)
+    return scene, catalog, refused
 
 
 def _drop_sources(scene: Scene, catalog: Catalog, refused, dropped, plan, observer):

@@ -77,7 +77,9 @@ class Observer:
         nuisance = self._blank_modes()
         if nuisance is not None and modes is not None:
             nuisance[: len(modes)] = modes
-        return Pixels(data, weight, self.sky, self.sky_error, PixelNoise(noise, known), nuisance)
+        noises = PixelNoise(noise, known)
+        cores = self.image.cores
+        return Pixels(data, weight, self.sky, self.sky_error, noises, nuisance, cores)
 
     def _doubt(self, model: np.ndarray) -> np.ndarray | float:
         """Return the variance of the PSF's white error, from light that fits have found.

@@ -34,7 +34,10 @@ __all__ = [
 def detect_sources(
     plan: LoopPlan, pixels: Pixels, model: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (n, 2) and aperture fluxes of the finder's sources on the residual."""
+    """Return positions (n, 2) and aperture fluxes of the finder's sources on the residual.
+
+    Saturated cores are among them: a finder sees nothing where pixels are bad.
+    """
     good = pixels.weight > 0.0
     with np.errstate(divide="ignore"):
         noise = np.where(good, 1.0 / np.sqrt(pixels.weight), 1.0)
@@ -44,6 +47,8 @@ def detect_sources(
     ny, nx = residual.shape
     inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
     place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)
+    if pixels.cores is not None:
+        place = np.concatenate([pixels.cores, _clear_cores(place, pixels.cores, plan)])
     place = np.unique(place, axis=0) if place.size else place.reshape(0, 2)
     flux = estimate_flux(
         residual,
@@ -54,6 +59,16 @@ def detect_sources(
         radius=plan.aperture_radius,
     )
     return place, flux
+
+
+def _clear_cores(place: np.ndarray, cores: np.ndarray, plan: LoopPlan) -> np.ndarray:
+    """Return the places that are no second sight of a core, from its rim."""
+    from scipy.spatial import cKDTree
+
+    if place.shape[0] == 0:
+        return place
+    distance, _ = cKDTree(cores).query(place)
+    return place[distance > plan.settings.fwhm]
 
 
 def list_detections(

@@ -76,4 +76,13 @@ def mask_plateau(image: Image) -> tuple[Image, Plateau | None]:
     )
     data = np.where(top, 0.0, image.data)
     error = None if image.error is None else np.where(top, 1.0, image.error)
-    return replace(image, data=data, good=image.good & ~top, error=error), plateau
+    good = image.good & ~top
+    return replace(image, data=data, good=good, error=error, cores=_find_cores(top)), plateau
+
+
+def _find_cores(top: np.ndarray) -> np.ndarray:
+    """Return centroids (k, 2), x and y, of the patches of saturated pixels."""
+    from scipy.ndimage import center_of_mass, label
+
+    patches, n = label(top, structure=np.ones((3, 3)))
+    return np.array(center_of_mass(top, patches, np.arange(1, n + 1)))[:, ::-1]

@@ -15,10 +15,9 @@ from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.fitting import fit_groups
 from bayesphot.kernels.structs import FLUX
 from bayesphot.mismatch import measure_mismatch
-from bayesphot.patch import cut_batch, make_boxes
+from bayesphot.patch import GroupData, cut_batch, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
-from bayesphot.render import render_sources
 from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Scene, render_fitted_modes
 from bayesphot.settings import ModelSettings
@@ -51,9 +50,13 @@ def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarra
     new = build_catalog(place[:, 0], place[:, 1], flux=flux, id=last + 1 + np.arange(flux.size))
     joint = Catalog.concatenate([scene.catalog, new])
     sources, grouped = place_sources(joint, scene.pixels, plan, scene)
-    trial = Scene(doubtful.pixels, joint, sources, grouped, None, scene.model)
     # Brightest first: so they were appended.
-    keep = _test_in_turn(trial, plan, n_old + np.arange(flux.size), good)
+    new_rows = n_old + np.arange(flux.size)
+    # The model has no light of theirs.
+    light = sources.value.copy()
+    light[new_rows, FLUX] = 0.0
+    trial = Scene(doubtful.pixels, joint, sources, grouped, None, scene.model)
+    keep = _test_in_turn(trial, plan, new_rows, good, light=light)
     refused = np.concatenate([refused, place[~keep]])
     return np.column_stack([place[keep], flux[keep]]), refused
 
@@ -71,11 +74,7 @@ def try_sources(scene: Scene, plan: LoopPlan, good: np.ndarray) -> np.ndarray:
     suspect = _list_suspects(scene, doubtful, plan, good)
     if suspect.size == 0:
         return keep
-    light = render_sources(
-        scene.model.shape, scene.sources.value[suspect], plan.settings.psf_kind
-    )
-    trial = replace(doubtful, model=scene.model - light)
-    keep[suspect] = _test_in_turn(trial, plan, suspect, good)
+    keep[suspect] = _test_in_turn(doubtful, plan, suspect, good)
     return keep
 
 
@@ -147,23 +146,34 @@ class _Queue:
 
 
 def _test_in_turn(
-    trial: Scene, plan: LoopPlan, candidates: np.ndarray, good: np.ndarray
+    trial: Scene,
+    plan: LoopPlan,
+    candidates: np.ndarray,
+    good: np.ndarray,
+    *,
+    light: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return which candidates stay, in their order: that in which each group tests them.
 
     The first candidate of every group is tested at once, then the second of those left, ...
-    Members of a trial scene that are candidates have no light in its model.
+    ``light`` (n, 4) are the sources as they stand in the scene's model; default: its values.
     """
-    scene = plan.settings.priors.scene
-    odds = choose_odds(scene, int(good.sum()), plan.settings.shape_start)
+    settings = plan.settings
+    odds = choose_odds(settings.priors.scene, int(good.sum()), settings.shape_start)
     queues = _list_queues(trial, candidates)
     is_new = np.zeros(len(trial.catalog), dtype=bool)
     is_new[candidates] = True
     keep = np.zeros(len(trial.catalog), dtype=bool)
     while queues:
+        # All members' own light out of it, and the pixels of all of them.
+        member, start = _lay_end_to_end([q.member for q in queues])
+        whole = cut_batch(
+            trial.pixels, trial.model, trial.sources, member, start, settings, in_model=light
+        )
         chosen = [np.sort(np.append(q.kept, q.waiting[0])) for q in queues]
-        with_one = _fit_on(trial, plan, queues, chosen, is_new, odds)
-        without = _fit_on(trial, plan, queues, [np.sort(q.kept) for q in queues], is_new, odds)
+        with_one = _fit_on(trial, settings, whole, chosen, is_new, odds)
+        kept_ones = [np.sort(q.kept) for q in queues]
+        without = _fit_on(trial, settings, whole, kept_ones, is_new, odds)
         after = []
         for i, queue in enumerate(queues):
             source, kept = queue.waiting[0], queue.kept
@@ -196,53 +206,59 @@ def _list_queues(trial: Scene, candidates: np.ndarray) -> list[_Queue]:
 class _TrialFit:
     """Groups fitted on given pixels: what the odds need, and fluxes of the chosen members."""
 
-    fitted: list[Fitted]
+    fitted: list
     fluxes: list[np.ndarray]
 
 
+def _lay_end_to_end(groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return members of groups one after the other, and where each begins."""
+    start = np.concatenate([[0], np.cumsum([group.size for group in groups])])
+    return np.concatenate(groups), start.astype(np.int64)
+
+
 def _fit_on(
-    trial: Scene, plan: LoopPlan, queues: list[_Queue], chosen: list, is_new, odds: Odds
+    trial: Scene, settings: ModelSettings, whole: GroupData, chosen: list, is_new, odds: Odds
 ) -> _TrialFit:
-    """Fit chosen members of groups on the pixels of all their members' boxes."""
-    settings = plan.settings
-    boxes = [
-        make_boxes(*trial.sources.center[q.member].T, settings.fit_shape, trial.model.shape)
-        for q in queues
-    ]
-    fluxes = [np.empty(0) for _ in queues]
-    fitted: list[Fitted] = []
+    """Fit chosen members of groups on the pixels of all their members."""
+    fluxes = [np.empty(0) for _ in chosen]
+    # A group of candidates alone has no other fit than that of its sky.
+    fitted = [weigh_sky(whole, i) if some.size == 0 else None for i, some in enumerate(chosen)]
     full = [i for i, some in enumerate(chosen) if some.size]
     if full:
-        member = np.concatenate([chosen[i] for i in full])
-        start = np.concatenate([[0], np.cumsum([chosen[i].size for i in full])])
-        # Members left out of a trial stay in the model: only candidates can be, and they have
-        # no light there.
-        in_model = trial.sources.value.copy()
-        in_model[is_new, FLUX] = 0.0
-        data = cut_batch(
-            trial.pixels,
-            trial.model,
-            trial.sources,
-            member,
-            start.astype(np.int64),
-            settings,
-            in_model=in_model,
-            box=np.concatenate([boxes[i] for i in full]),
-            box_start=np.concatenate([[0], np.cumsum([len(boxes[i]) for i in full])]),
-        )
+        member, start = _lay_end_to_end([chosen[i] for i in full])
+        data = _cut_chosen(trial, settings, whole, full, member, start)
         fit = restart_doubtful(data, fit_groups(data))
         pdfs = _choose_pdfs(trial, settings, member, is_new, odds)
-    for i in range(len(queues)):
-        if i not in full:
-            # A group of candidates alone has no other fit than that of its sky.
-            fitted.append(weigh_sky(trial, boxes[i], settings))
-            continue
-        place = full.index(i)
+    for place, i in enumerate(full):
         here = slice(start[place], start[place + 1])
         layout = settings.layout(here.stop - here.start, sampling=False)
-        fitted.append(weigh_fit(data, fit, place, layout, pdfs[here]))
+        fitted[i] = weigh_fit(data, fit, place, layout, pdfs[here])
         fluxes[i] = fit.source[here, FLUX]
     return _TrialFit(fitted, fluxes)
+
+
+def _cut_chosen(
+    trial: Scene, settings: ModelSettings, whole: GroupData, full: list[int], member, start
+) -> GroupData:
+    """Return the patches of whole groups with some of their members, the others' light left out."""
+    batch = whole.batch
+    boxes, pixels = [], []
+    for i in full:
+        mates = whole.member[batch.source_start[i] : batch.source_start[i + 1]]
+        x, y = trial.sources.center[mates].T
+        boxes.append(make_boxes(x, y, settings.fit_shape, trial.model.shape))
+        pixels.append(batch.neighbours[batch.pixel_start[i] : batch.pixel_start[i + 1]])
+    data = cut_batch(
+        trial.pixels,
+        trial.model,
+        trial.sources,
+        member,
+        start,
+        settings,
+        box=np.concatenate(boxes),
+        box_start=np.concatenate([[0], np.cumsum([len(box) for box in boxes])]).astype(np.int64),
+    )
+    return data.condition(np.concatenate(pixels))
 
 
 def _choose_pdfs(trial: Scene, settings: ModelSettings, member, is_new, odds: Odds) -> list:

@@ -70,7 +70,9 @@ def configure(**options) -> bp.IterativelySubtractedPSFPhotometry:
     settings = {
         "psf_model": bp.IntegratedGaussianPRF(sigma=SIGMA),
         "fitshape": 11,
-        "finder": bp.DAOStarFinder(nsigma=4.0, fwhm=FWHM, sigma_radius=2.5),
+        "finder": bp.DAOStarFinder(
+            nsigma=4.0, fwhm=FWHM, sigma_radius=2.5, roundlo=-9, roundhi=9, sharplo=-9, sharphi=9
+        ),
         "group_maker": bp.DAOGroup(1.5 * FWHM),
         "bkg_estimator": bp.MMMBackground(),
         "noise": bp.CCDNoise(gain=1.0, read_noise=READ_NOISE),

@@ -27,6 +27,7 @@ ROWS = (
     ("loop",),
     ("trials",),
     ("vacant",),
+
     ("populate", "observer"),
     ("assemble", "refit", "sample"),
     ("collect", "condense"),
