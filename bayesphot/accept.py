@@ -36,7 +36,7 @@ from bayesphot.patch import GroupData
 from bayesphot.priors import PowerLaw, Prior, ScenePrior
 from bayesphot.priors.expectation import log_expectation
 
-__all__ = ["ALPHA", "Fitted", "Odds", "choose_odds", "decide", "find_threshold", "weigh_fit"]
+__all__ = ["ALPHA", "FAINTEST", "Fitted", "Odds", "choose_odds", "decide", "find_threshold", "weigh_fit"]
 
 #: False detections allowed per image; a share of them is for peaks of noise on an empty sky, the
 #: rest for skies, variances and neighbours that are not quite known.

@@ -115,3 +115,32 @@ def count_phantom_fields(n: int, seed: int, *, tilted: bool, saturated: bool, **
         found += len(match_stars(result, field.stars))
         total += len(field.stars)
     return spurious, found / total
+
+
+def measure_completeness(
+    snr: float, n: int, seed: int, *, separation: float | None = None, **options
+) -> float:
+    """Return the share of n stars of one signal to noise that are found, on a flat sky.
+
+    Signal to noise is that of a lone star of known place. Stars stand alone, or ``separation``
+    FWHM from one ten times as bright, in cells of 25 pixels of images of 400 x 400.
+    """
+    rng = np.random.default_rng(seed)
+    phot = configure(noise=None, **options)
+    found, done = 0, 0
+    while done < n:
+        cell = np.stack(np.meshgrid(np.arange(16), np.arange(16)), axis=-1).reshape(-1, 2)
+        place = 25.0 * cell + 12.0 + rng.uniform(-0.5, 0.5, cell.shape)
+        flux = np.full(len(place), snr * FLUX_ERROR)
+        stars = np.column_stack([place, flux])
+        if separation is not None:
+            angle = rng.uniform(0.0, 2.0 * np.pi, len(place))
+            offset = separation * FWHM * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+            stars = np.vstack([stars, np.column_stack([place + offset, 10.0 * flux])])
+        image = SKY + render_stars((400, 400), *stars.T, SIGMA)
+        image += rng.normal(0.0, PIXEL_NOISE, image.shape)
+        result = phot(image, error=np.full(image.shape, PIXEL_NOISE))
+        matched = match_stars(result, stars, 0.6 * FWHM)
+        found += sum(star < len(place) for star in matched)
+        done += len(place)
+    return found / done

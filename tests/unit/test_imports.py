@@ -24,7 +24,7 @@ ROWS = (
     ("report", "warm"),
     ("calibration",),
     ("config",),
-    ("loop",),
+    ("loop", "ladder"),
     ("trials",),
     ("vacant",),
 
