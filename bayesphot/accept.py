@@ -36,7 +36,16 @@ from bayesphot.patch import GroupData
 from bayesphot.priors import PowerLaw, Prior, ScenePrior
 from bayesphot.priors.expectation import log_expectation
 
-__all__ = ["ALPHA", "FAINTEST", "Fitted", "Odds", "choose_odds", "decide", "find_threshold", "weigh_fit"]
+__all__ = [
+    "ALPHA",
+    "FAINTEST",
+    "Fitted",
+    "Odds",
+    "choose_odds",
+    "decide",
+    "find_threshold",
+    "weigh_fit",
+]
 
 #: False detections allowed per image; a share of them is for peaks of noise on an empty sky, the
 #: rest for skies, variances and neighbours that are not quite known.
@@ -111,8 +120,8 @@ def choose_odds(scene: ScenePrior | None, n_good_pixel: int, sigma: float) -> Od
     """Return the prior odds of sources in an image.
 
     Without a prior of the scene, the expected number of new sources is rate z^3 / FAINTEST, z of
-    `find_threshold` at its rate of false ones: then a peak of noise of that z has even odds. For a lone star of signal to
-    noise z the Bayes factor is  sqrt(2 pi) FAINTEST exp(z^2 / 2) / (N z^4):  the likelihood at the
+    `find_threshold` at its rate of false ones: then a peak of noise of that z has even odds. For a
+    lone star of signal to noise z the Bayes factor is  sqrt(2 pi) FAINTEST exp(z^2 / 2) / (N z^4):  the likelihood at the
     peak, 4 pi sigma^2 / z^2 pixels of place, and sqrt(2 pi) FAINTEST / z^2 of the flux.
     """
     z = find_threshold(n_good_pixel, sigma)

@@ -140,9 +140,7 @@ def _sample_evidence(
     """Return log evidence, its error and the engine of a scene of one group."""
     n = len(part.catalog)
     places = Places.find(part.grouped, np.arange(n), n)
-    sampled = sample_scene(
-        part, plan.settings, sampling, seed, plan.workers, places=places, kept=0
-    )
+    sampled = sample_scene(part, plan.settings, sampling, seed, plan.workers, places=places, kept=0)
     stats = sampled.stats[0]
     return float(stats[LOG_Z]), float(stats[LOG_Z_ERROR]), str(sampled.engine[0])
 

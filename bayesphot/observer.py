@@ -135,7 +135,8 @@ class Observer:
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
             residual = self.image.data - model
             tilt = self._find_tilt(residual, ~outside)
-            self._set_sky(*_measure_sky(estimator, residual - tilt, ~outside), tilt)
+            sky, bias2 = _measure_sky(estimator, residual - tilt, ~outside)
+            self._set_sky(sky, bias2, tilt)
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf

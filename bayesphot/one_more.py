@@ -216,9 +216,9 @@ def _linearise(target: Target, source: np.ndarray, shared: np.ndarray):
     n_row, n_col, first_row, first_col = (int(k) for k in batch.rows[target.group])
     here = slice(batch.pixel_start[target.group], batch.pixel_start[target.group + 1])
     state = source - [first_col, first_row, 0.0, 0.0]
-    unit = np.empty((n, 4, n_row, n_col))
-    fill_unit_images(batch.psf_kind, state, unit)
-    unit = unit.reshape(n, 4, n_row * n_col)
+    images = np.empty((n, 4, n_row, n_col))
+    fill_unit_images(batch.psf_kind, state, images)
+    unit = images.reshape(n, 4, n_row * n_col)
     flat = np.ones((1, n_row * n_col))
     if target.layout.n_sky == 3:
         row, col = np.indices((n_row, n_col)).reshape(2, -1)
@@ -269,6 +269,6 @@ def _list_priors(target: Target, source: np.ndarray, shared: np.ndarray):
                 prior[row, CENTER_X + axis] - source[row, axis],
             )
             disc = 4.0 / prior[row, RADIUS] ** 2
-        precision.append([known + disc])
-        slope.append([known * off])
+        precision.append(np.array([known + disc]))
+        slope.append(np.array([known * off]))
     return np.concatenate(precision), np.concatenate(slope)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesphot.accept import Fitted, Odds, choose_odds, decide, weigh_fit
+from bayesphot.accept import Odds, choose_odds, decide, weigh_fit
 from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.fitting import fit_groups
 from bayesphot.kernels.structs import FLUX

@@ -14,6 +14,9 @@ TILE = 16
 FALSE_ALARM = 1e-6
 #: Pixels this far, in robust standard deviations of their tile, do not count.
 CLIP = 2.5
+#: Pixels of a tile, about, that say whether there is a tilt, and where to clip.
+SAMPLE = 1000
+CLIP_SAMPLE = 400
 #: Good pixels a tile must have, as a share of its size.
 SHARE = 0.25
 #: Residuals of tiles, in robust standard deviations, from which they count less (Huber 1964).
@@ -24,7 +27,7 @@ _STD_PER_MAD = 1.482602218505602
 def measure_tilt(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
     """Return the image (ny, nx) of a tilted sky less its mean; zeros where it is not tilted.
 
-    Levels of tiles are clipped medians; the plane is their robust regression, and it counts where
+    Levels of tiles are clipped means; the plane is their robust regression, and it counts where
     an F test of its two slopes, against the scatter of the tiles about it, leaves no doubt. Crowded
     tiles scatter more, and are believed less.
 
@@ -40,10 +43,11 @@ def measure_tilt(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
     flat = np.zeros(data.shape)
     if min(n_row, n_col) < LEAST_TILES:
         return flat
-    level, y, x = _list_levels(data, bad, n_row, n_col)
-    if level.size < 2 * LEAST_TILES:
-        return flat
-    plane = _fit_plane(level, x, y)
+    step = max(1, int(np.ceil(np.sqrt(ny // n_row * (nx // n_col) / SAMPLE))))
+    plane = _find_plane(data, bad, (n_row, n_col), step)
+    if plane is not None and step > 1:
+        # Most skies are flat, and a sample says so; a plane takes all pixels.
+        plane = _find_plane(data, bad, (n_row, n_col), 1)
     if plane is None:
         return flat
     along = plane[1] * (np.arange(nx) - 0.5 * (nx - 1)) / nx
@@ -51,28 +55,45 @@ def measure_tilt(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
     return along[None, :] + up[:, None]
 
 
-def _list_levels(data: np.ndarray, bad: np.ndarray, n_row: int, n_col: int):
-    """Return levels of the tiles with enough pixels, and places from -1/2 to 1/2."""
-    ny, nx = data.shape
+def _find_plane(data, bad, n_tile: tuple[int, int], step: int) -> np.ndarray | None:
+    """Return level and slopes of the plane through the tiles, from every step-th row and column."""
+    level, x, y = _list_levels(data, bad, n_tile, step)
+    return _fit_plane(level, x, y) if level.size >= 2 * LEAST_TILES else None
+
+
+def _list_levels(data: np.ndarray, bad: np.ndarray, n_tile: tuple[int, int], step: int):
+    """Return levels of the tiles with enough pixels, and places x and y from -1/2 to 1/2."""
+    (n_row, n_col), (ny, nx) = n_tile, data.shape
     height, width = ny // n_row, nx // n_col
-    values = np.where(bad, np.nan, data)[: n_row * height, : n_col * width]
-    # At most a thousand pixels of each tile: their median is known to a twenty-fifth of a pixel's
-    # noise, and an image of any size costs the same.
-    step = max(1, int(np.sqrt(height * width / 1024)))
-    tiles = values.reshape(n_row, height, n_col, width)[:, ::step, :, ::step]
-    tiles = tiles.transpose(0, 2, 1, 3).reshape(n_row * n_col, -1)
-    enough = np.isfinite(tiles).mean(axis=1) > SHARE
-    tiles = tiles[enough]
-    for _clip in range(2):
-        middle = np.nanmedian(tiles, axis=1)[:, None] if len(tiles) else 0.0
-        off = np.abs(tiles - middle)
-        spread = np.nanmedian(off, axis=1)[:, None] if len(tiles) else 0.0
-        tiles = np.where(off <= CLIP * _STD_PER_MAD * spread, tiles, np.nan)
-    level = np.nanmean(tiles, axis=1) if len(tiles) else np.empty(0)
+    cut = (slice(n_row * height), slice(n_col * width))
+
+    def cut_tiles(image: np.ndarray) -> np.ndarray:
+        parts = image[cut].reshape(n_row, height, n_col, width)[:, ::step, :, ::step]
+        return parts.transpose(0, 2, 1, 3).reshape(n_row * n_col, -1)
+
+    good = ~cut_tiles(bad)
+    enough = good.mean(axis=1) > SHARE
+    tiles, good = cut_tiles(data)[enough], good[enough]
+    # Where to clip is known well enough from a few hundred pixels of a tile; all others that are
+    # inside make its mean.
+    some = np.where(good, tiles, np.nan)[:, :: max(1, tiles.shape[1] // CLIP_SAMPLE)]
+    middle = _find_medians(some)
+    spread = _find_medians(np.abs(some - middle))
+    inside = good & (np.abs(tiles - middle) <= CLIP * _STD_PER_MAD * spread)
+    count = inside.sum(axis=1)
+    level = np.where(inside, tiles, 0.0).sum(axis=1) / np.maximum(count, 1)
+    level = np.where(count > 0, level, middle[:, 0])
     row, col = np.indices((n_row, n_col)).reshape(2, -1)[:, enough]
     y = ((row + 0.5) * height - 0.5 - 0.5 * (ny - 1)) / ny
     x = ((col + 0.5) * width - 0.5 - 0.5 * (nx - 1)) / nx
-    return level, y, x
+    return level, x, y
+
+
+def _find_medians(values: np.ndarray) -> np.ndarray:
+    """Return the median (n, 1) of each row, NaNs left out; of an even number the upper one."""
+    ordered = np.sort(values, axis=1)
+    middle = np.isfinite(values).sum(axis=1) // 2
+    return ordered[np.arange(len(values)), middle][:, None]
 
 
 def _fit_plane(level: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:

@@ -7,7 +7,7 @@ import math
 import secrets
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -130,7 +130,7 @@ class BasicPSFPhotometry:
     bkg_estimator: Any = None
     fitter: Any = None
     sampler: Any = None
-    priors: Mapping | ScenePrior | None = None
+    priors: Any = None
     noise: Any = None
     psf_error: Any = None
     fit_background: Any = "prior"

@@ -56,19 +56,22 @@ class PriorSet:
 
 
 def normalise_priors(
-    priors: Mapping | ScenePrior | None, shape_names: tuple[str, ...], shape_start: float | None = None
+    priors: Mapping | ScenePrior | None,
+    shape_names: tuple[str, ...],
+    shape_start: float | None = None,
 ) -> PriorSet:
     """Return the prior set of a mapping from parameter names to distributions.
 
     Parameters
     ----------
     priors : mapping, ScenePrior or None
-        A `ScenePrior` alone stands for ``{"scene": it}``. Keys ``"scene"`` (`ScenePrior`: odds of
-        sources and the prior of their fluxes); ``"position"`` (`Disc`); ``"x"``, ``"y"`` (of the offset from the start);
-        ``"flux"``; a shape's name; ``"background"`` (the total level: `Normal`, `Uniform` or
-        `TruncatedNormal`). Values: `Uniform`, `Normal`, `LogNormal`, `LogUniform`, `PowerLaw`,
-        `HalfNormal`, `TruncatedNormal`, a frozen scipy distribution, or a callable from an
-        array of values to their log densities; the last two make emcee the engine.
+        A `ScenePrior` alone stands for ``{"scene": it}``. Keys ``"position"`` (`Disc`); ``"x"``,
+        ``"y"`` (of the offset from the start); ``"flux"``; a shape's name; ``"background"`` (the
+        total level: `Normal`, `Uniform` or `TruncatedNormal`); ``"scene"`` (`ScenePrior`: odds of
+        sources, and the prior of their fluxes in place of ``"flux"``). Values: `Uniform`,
+        `Normal`, `LogNormal`, `LogUniform`, `PowerLaw`, `HalfNormal`, `TruncatedNormal`, a frozen
+        scipy distribution, or a callable from an array of values to their log densities; the
+        last two make emcee the engine.
     shape_names : tuple of str
         The PSF's shape parameters.
     shape_start : float, optional
@@ -81,7 +84,7 @@ def normalise_priors(
         the start, or one that is improper where the data may not hold the parameter; for a
         prior of the flux beside that of the scene.
     TypeError
-        If ``priors`` is not a mapping.
+        If ``priors`` is not a mapping, or ``priors["scene"]`` no `ScenePrior`.
     """
     if priors is None:
         return PriorSet()

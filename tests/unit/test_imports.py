@@ -27,7 +27,6 @@ ROWS = (
     ("loop", "ladder"),
     ("trials",),
     ("vacant",),
-
     ("populate", "observer"),
     ("assemble", "refit", "sample"),
     ("collect", "condense"),

@@ -31,8 +31,9 @@ def find_density(prior, value):
     kinds = {
         bp.PowerLaw: lambda: value**prior.index,
         bp.LogUniform: lambda: 1.0 / value,
-        bp.LogNormal: lambda: np.exp(-0.5 * (np.log(value / prior.median) / prior.width) ** 2)
-        / value,
+        bp.LogNormal: lambda: (
+            np.exp(-0.5 * (np.log(value / prior.median) / prior.width) ** 2) / value
+        ),
         bp.Normal: lambda: np.exp(-0.5 * ((value - prior.mean) / prior.sd) ** 2),
         bp.HalfNormal: lambda: np.exp(-0.5 * (value / prior.sd) ** 2),
         bp.TruncatedNormal: lambda: np.exp(-0.5 * ((value - prior.mean) / prior.sd) ** 2),
