@@ -290,7 +290,10 @@ def _add_calibrate(commands: Any) -> None:
 
     groups = calibrate.add_argument_group("groups (default: stars alone)")
     groups.add_argument("--simulations", type=_count, default=1000, metavar="N", help="(1000)")
-    groups.add_argument("--sources", type=_count, default=1, metavar="N", help="of each group (1)")
+    groups.add_argument(
+        "--sources", nargs="+", type=_count, default=(1,), metavar="N",
+        help="of each group: one number, or the least and the largest (default: 1)",
+    )  # fmt: skip
     groups.add_argument(
         "--separation", nargs="+", type=_positive, metavar="PX", help="of mates: one number, or two"
     )

@@ -1,10 +1,10 @@
-"""Speed beside photutils and emcee, all in one run: CPU and wall seconds.
+"""Speed beside photutils, emcee and numpyro, all in one run: CPU and wall seconds.
 
     python benchmarks/bench_photometry.py [--repeat 3] [--skip-peers]
 
 Fields of 500 x 500 pixels, FWHM 3, noise 5, boxes of 9 x 9: (a) 500 isolated stars, (b) 2000
 stars at least 3 pixels apart, linked at 6 pixels. Rates are ratios within this run: machines are
-shared and noisy. Every figure is the median over the repeats.
+shared and noisy. Every figure is the median over the repeats. numpyro is optional.
 """
 
 from __future__ import annotations
@@ -185,47 +185,119 @@ def report_field(name: str, repeat: int, peers: bool) -> None:
         )
 
 
-def report_emcee(repeat: int) -> None:
-    """Print effective draws per CPU second of the compiled sampler and of emcee."""
+def report_samplers(repeat: int) -> None:
+    """Print effective draws per CPU second of the compiled sampler, of emcee and of numpyro."""
     for count in (1, 2, 4):
-        fast, slow, collapsed = _rates(count, repeat)
+        scene, settings = _prepare_copies(count)
+        fast = _compiled_rate(scene, settings, repeat)
+        slow = _emcee_rate(scene, settings, joint=True)
+        collapsed = _emcee_rate(scene, settings, joint=False)
         print(
             f"  {count} stars: compiled {fast:9.0f}, emcee {slow:7.0f} (joint density, DE"
             f" moves), {collapsed:7.0f} (collapsed, stretch): ratios {fast / slow:.0f}, "
             f"{fast / collapsed:.0f}"
         )
+        nuts = _numpyro_rates(scene, settings)
+        if nuts is not None:
+            print(
+                f"           numpyro's NUTS {nuts[0]:7.0f} as called for a group (compiling, "
+                f"adapting), {nuts[1]:7.0f} (sampling alone): ratios {fast / nuts[0]:.0f}, "
+                f"{fast / nuts[1]:.0f}"
+            )
 
 
-def _rates(count: int, repeat: int) -> tuple[float, float, float]:
-    """Return effective draws (of the worst parameter) per CPU second, three ways."""
-    copies = 100
-    pitch = 40
-    corner = [(10.0, 10.0), (13.0, 10.0), (10.0, 13.0), (13.0, 13.0)][:count]
+def report_evaluations() -> None:
+    """Print density evaluations per effective draw of the worst parameter, SNR 5 to 100.
+
+    Extensions, pilots and starts are counted.
+    """
+    from bayesphot.kernels.batches import EVALUATIONS, THIN, WORST_BULK
+
+    for count, apart in ((1, 0.0), (2, 1.0), (5, 1.5)):
+        rng = np.random.default_rng(count)
+        copies, columns, pitch = 400, 20, 48
+        # Corners of a regular polygon whose side is the separation.
+        turn = 2.0 * np.pi * (np.arange(count) / count + rng.random((copies, 1)))
+        radius = 0.5 * apart * FWHM / np.sin(np.pi / count) if count > 1 else 0.0
+        middle = pitch * (0.5 + np.array(np.divmod(np.arange(copies), columns)))
+        middle = middle + rng.uniform(-0.5, 0.5, middle.shape)
+        y, x = middle[:, :, None] + radius * np.array([np.sin(turn), np.cos(turn)])
+        truth = _make_table(x.ravel(), y.ravel())
+        unit = 2.0 * np.sqrt(np.pi) * SIGMA * NOISE
+        truth["flux"] = unit * np.exp(rng.uniform(np.log(5.0), np.log(100.0), len(truth)))
+        side = columns * pitch
+        scene = bp.simulate_scene((side, side), sources=truth, sigma=SIGMA, noise=NOISE, seed=6)
+        truth["group_id"] = np.repeat(np.arange(copies), count) + 1
+        final, settings = _prepare_groups(scene, truth["x_0", "y_0", "group_id"])
+        stats = _sample(final, settings).stats
+        spent, effective = stats[:, EVALUATIONS], stats[:, WORST_BULK]
+        print(
+            f"  {count} at {apart:.1f} FWHM: {spent.sum() / effective.sum():.2f}; "
+            f"{np.mean(stats[:, THIN] > 1):.1%} of groups sampled longer"
+        )
+
+
+def _make_table(x, y):
+    """Return a table of places."""
     from astropy.table import Table
 
-    rows = [(x + pitch * (i % 10), y + pitch * (i // 10)) for i in range(copies) for x, y in corner]
-    truth = Table(rows=rows, names=("x_0", "y_0"))
+    return Table({"x_0": x, "y_0": y})
+
+
+def _prepare_copies(count: int):
+    """Return the final scene of a hundred groups of ``count`` equal stars, and the settings."""
+    copies, pitch = 100, 40
+    corner = [(10.0, 10.0), (13.0, 10.0), (10.0, 13.0), (13.0, 13.0)][:count]
+    place = np.array(
+        [(x + pitch * (i % 10), y + pitch * (i // 10)) for i in range(copies) for x, y in corner]
+    )
+    truth = _make_table(*place.T)
     truth["flux"] = 5000.0
     scene = bp.simulate_scene((400, 400), sources=truth, sigma=SIGMA, noise=NOISE, seed=5)
-    start = shift_starts(truth, 2)
-    scene_of = _prepare_groups(scene, start)
+    return _prepare_groups(scene, shift_starts(truth, 2))
+
+
+def _compiled_rate(scene, settings, repeat: int) -> float:
+    """Return the compiled sampler's effective draws per CPU second, worst parameter."""
+    from bayesphot.kernels.batches import WORST_BULK
+
+    cpu, _, sampled = measure(lambda: _sample(scene, settings), repeat)
+    return float(sampled.stats[:, WORST_BULK].sum() / cpu)
+
+
+def _sample(scene, settings):
+    """Sample all groups of a final scene."""
     from bayesphot.collect import Places
     from bayesphot.execute import Workers
     from bayesphot.sample import sample_scene
 
-    final, settings = scene_of
-    plan = bp.Sampler().plan(0.15865)
-    n_star = len(final.catalog)
-    places = Places.find(final.grouped, np.arange(n_star), n_star)
-    cpu, _, sampled = measure(
-        lambda: sample_scene(final, settings, plan, 1, Workers(), places=places), repeat
-    )
-    from bayesphot.kernels.batches import WORST_BULK
+    n_star = len(scene.catalog)
+    places = Places.find(scene.grouped, np.arange(n_star), n_star)
+    return sample_scene(scene, settings, bp.Sampler().plan(0.15865), 1, Workers(), places=places)
 
-    fast = sampled.stats[:, WORST_BULK].sum() / cpu
-    slow = _emcee_rate(final, settings, joint=True)
-    collapsed = _emcee_rate(final, settings, joint=False)
-    return fast, slow, collapsed
+
+def _numpyro_rates(scene, settings) -> np.ndarray | None:
+    """Return effective draws per CPU second of NUTS on the first few groups, None without it.
+
+    As a user's call runs, and of its sampling alone.
+    """
+    try:
+        from peer_numpyro import measure_nuts
+    except ImportError:
+        return None
+    costs = np.array([measure_nuts(_cut_group(scene, settings, g), SIGMA) for g in range(3)])
+    total = costs.sum(axis=0)
+    return total[0] / total[1:]
+
+
+def _cut_group(scene, settings, g: int):
+    """Return the pixels of one group."""
+    from bayesphot.patch import cut_batch
+
+    member, begin = scene.grouped.select(np.array([g]))
+    return cut_batch(
+        scene.pixels, scene.model, scene.sources, member, begin, settings, sampling=True
+    )
 
 
 def _prepare_groups(scene, start):
@@ -249,16 +321,12 @@ def _emcee_rate(scene, settings, *, joint: bool) -> float:
     """Return emcee's effective draws per CPU second on the first few groups."""
     import emcee
 
-    from bayesphot.patch import cut_batch
     from bayesphot.target import Target
 
     effective = cpu = 0.0
     for g in range(3):
-        member, begin = scene.grouped.select(np.array([g]))
-        data = cut_batch(
-            scene.pixels, scene.model, scene.sources, member, begin, settings, sampling=True
-        )
-        layout = settings.layout(int(begin[1]), sampling=True)
+        data = _cut_group(scene, settings, g)
+        layout = settings.layout(data.batch.state.shape[0], sampling=True)
         target = Target(data, 0, layout)
         center = target.start()
         density, moves = target.log_density, None
@@ -329,7 +397,9 @@ def main() -> None:
     for name in ("a", "b"):
         report_field(name, arguments.repeat, not arguments.skip_peers)
     print("\neffective draws per CPU second, worst parameter")
-    report_emcee(arguments.repeat)
+    report_samplers(arguments.repeat)
+    print("\nevaluations per effective draw, worst parameter, SNR 5 to 100")
+    report_evaluations()
     if not arguments.skip_start:
         print("\nstart")
         report_start()

@@ -67,10 +67,10 @@ def draw_packs(
     random: np.random.Generator,
     n_group: int,
     *,
-    n_sources: int,
+    n_sources: tuple[int, int],
     separation: tuple[float, float],
 ) -> Starts:
-    """Place groups of a given size.
+    """Place groups of given sizes.
 
     Each source lies at the group's separation from one of the earlier ones, in a random
     direction, and no nearer to any other: two are a pair, three a triangle or a chain.
@@ -79,19 +79,23 @@ def draw_packs(
     ----------
     random : Generator
         Where the randomness comes from.
-    n_group, n_sources : int
-        Number of groups, and of sources in each.
+    n_group : int
+        Number of groups.
+    n_sources : (int, int)
+        Least and largest number of sources of a group; all between are as likely.
     separation : (float, float)
         Range, in pixels, in which the separation of each group lies.
     """
     reach = random.uniform(*separation, n_group) * HAIR
-    place = np.zeros((n_group, n_sources, 2))
-    for pack, step in zip(place, reach, strict=True):
-        for k in range(1, n_sources):
+    low, high = n_sources
+    sizes = random.integers(low, high + 1, n_group) if low < high else np.full(n_group, low)
+    packs = []
+    for size, step in zip(sizes, reach, strict=True):
+        pack = np.zeros((size, 2))
+        for k in range(1, size):
             pack[k] = _find_place(random, pack[:k], step)
-    low, high = place.min(axis=1), place.max(axis=1)
-    place -= 0.5 * (low + high)[:, None]
-    return Starts(place.reshape(-1, 2), np.repeat(np.arange(n_group), n_sources))
+        packs.append(pack - 0.5 * (pack.min(axis=0) + pack.max(axis=0)))
+    return Starts(np.concatenate(packs), np.repeat(np.arange(n_group), sizes))
 
 
 def _find_place(random: np.random.Generator, earlier: np.ndarray, step: float) -> np.ndarray:

@@ -36,7 +36,7 @@ def calibrate(
     flux: Any = None,
     background: Any = None,
     error: float | None = None,
-    n_sources: int = 1,
+    n_sources: int | tuple[int, int] = 1,
     separation: Any = None,
     density: float | None = None,
     min_separation: float | None = None,
@@ -72,8 +72,8 @@ def calibrate(
     error : float, optional
         1-sigma noise per pixel (the scale of outlier models), in data units: needed unless
         ``phot.noise`` knows its own.
-    n_sources : int
-        Sources of each group.
+    n_sources : int or (int, int)
+        Sources of each group, or the range in which each group's number is drawn.
     separation : float or (float, float), optional
         Distance of mates, pixels, or the range in which each group's is drawn: needed where
         there are several.
@@ -176,17 +176,17 @@ def _draw_starts(
 ) -> Starts:  # fmt: skip
     """Return the starts of the design that the arguments describe."""
     limit = setup.phot.max_group_size
-    check_integer("n_sources", n_sources, least=1)
+    sizes = _read_sizes(n_sources)
     if density is None:
         if min_separation is not None:
             raise ValueError(f"min_separation needs density, found {min_separation!r} alone")
-        if limit is not None and n_sources > limit:
+        if limit is not None and sizes[1] > limit:
             raise ValueError(
                 f"n_sources must be at most phot.max_group_size={limit}, found {n_sources}"
             )
-        apart = _read_separation(separation, n_sources)
-        return draw_packs(random, n_group, n_sources=n_sources, separation=apart)
-    if n_sources != 1 or separation is not None:
+        apart = _read_separation(separation, sizes[1])
+        return draw_packs(random, n_group, n_sources=sizes, separation=apart)
+    if sizes != (1, 1) or separation is not None:
         raise ValueError(
             "density makes groups of all sizes: give either density or n_sources and separation, "
             f"found density={density!r}, n_sources={n_sources!r}, separation={separation!r}"
@@ -209,18 +209,29 @@ def _draw_starts(
     )
 
 
+def _read_sizes(n_sources: Any) -> tuple[int, int]:
+    """Return the range of the numbers of sources."""
+    ends = (n_sources,) if np.ndim(n_sources) == 0 else tuple(n_sources)
+    if len(ends) not in (1, 2):
+        raise ValueError(f"n_sources must be one number or (low, high), found {n_sources!r}")
+    low, high = (check_integer("n_sources", end, least=1) for end in (ends[0], ends[-1]))
+    if low > high:
+        raise ValueError(f"n_sources must be (low, high) in rising order, found {n_sources!r}")
+    return low, high
+
+
 def _read_separation(separation: Any, n_sources: int) -> tuple[float, float]:
     """Return the range of separations."""
     if n_sources == 1:
         if separation is not None:
             raise ValueError(
-                f"separation needs n_sources of at least 2, found {separation!r} and n_sources=1"
+                f"separation needs n_sources of at least 2, found {separation!r} and groups of one"
             )
         return 0.0, 0.0
     if separation is None:
         raise ValueError(
-            "separation must be given in pixels, a number or (low, high), where n_sources is "
-            f"{n_sources}"
+            "separation must be given in pixels, a number or (low, high), where groups have up to "
+            f"{n_sources} sources"
         )
     ends = (separation,) if np.ndim(separation) == 0 else tuple(separation)
     if len(ends) not in (1, 2):

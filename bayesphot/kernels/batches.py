@@ -27,7 +27,12 @@ from .gram import (
     fill_gram,
 )
 from .group import allocate_work, gather_theta, replace_free, unpack_group
-from .independence import average_weights, sample_group, spread_proposal
+from .independence import (
+    average_weights,
+    mirror_proposal,
+    sample_group,
+    spread_proposal,
+)
 from .laplace import fill_laplace
 from .least_squares import conditional_flux_variance, fit_group, invert_fisher_into
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_lower_into
@@ -227,8 +232,8 @@ def sample_batch(
         gather_theta(group.free, work.state, theta)
         hessian = np.zeros((n_free, n_free))
         factor = np.zeros((n_free, n_free))
-        centers = np.empty((2, n_free))
-        factors = np.zeros((2, n_free, n_free))
+        centers = np.empty((3, n_free))
+        factors = np.zeros((3, n_free, n_free))
         out = np.empty((size, total))
         summary = np.empty((size, N_SUMMARY))
         stream = np.empty(4, np.uint64)
@@ -257,7 +262,11 @@ def sample_batch(
             for j in range(i + 1):
                 factors[0, i, j] = factor[i, j] / widen
         seed_stream_into(seeds[g], stream)
-        n_center = np.int64(1)
+        # Components about the mode, and about its mirror image.
+        n_mode = np.int64(1)
+        if mirror_proposal(group, (centers[0], factors[0]), row, centers[1], hessian, factors[1]):
+            n_mode = np.int64(2)
+        n_center = n_mode
         thin = np.int64(1)
         while True:
             weights = scratch.reals[5, : total * thin]
@@ -274,7 +283,7 @@ def sample_batch(
                 n_burn,
                 stream,
                 row,
-                np.empty(3),
+                np.empty(4),
                 np.zeros((size, size)),
                 out,
                 weights,
@@ -285,10 +294,10 @@ def sample_batch(
             stats[EVALUATIONS] = count
             if acceptance < 0.0:
                 # No proposal about the mode is inside the prior: look all over the discs as well.
-                if n_center == 2:
+                if n_center > n_mode:
                     break
-                spread_proposal(group, factors[0], centers[1], factors[1])
-                n_center = np.int64(2)
+                spread_proposal(group, factors[0], centers[n_mode], factors[n_mode])
+                n_center = n_mode + 1
                 continue
             stats[LOG_Z], stats[LOG_Z_ERROR] = average_weights(weights)
             stats[PARETO_K] = pareto_k(weights) if n_free > 0 else np.nan
@@ -303,7 +312,9 @@ def sample_batch(
             )
             if good or thin >= max_thin:
                 break
-            n_center = _adapt(out, widen, hessian, factor, centers[1], factors[1])
+            n_center = n_mode
+            if _adapt(out, widen, hessian, factor, centers[n_mode], factors[n_mode]):
+                n_center = n_mode + 1
             thin = min(4 * thin, max_thin)
         if stats[ACCEPTANCE] >= 0.0:
             _store(batch, g, group, out, summary, kept)
@@ -333,7 +344,7 @@ def _find_worst(summary, stats):
 
 @borrowing
 def _adapt(out, widen, covariance, lower, center, factor):
-    """Fit a second proposal component to the pilot's draws; return how many there are now.
+    """Fit a further proposal component to the pilot's draws; return whether there is one.
 
     The pilot's draws only shape the proposal; none of them is kept. ``covariance`` and
     ``lower`` are scratch.
@@ -352,14 +363,14 @@ def _adapt(out, widen, covariance, lower, center, factor):
                 s += (out[i, t] - center[i]) * (out[j, t] - center[j])
             covariance[i, j] = s / n
     if not factor_cholesky_into(covariance, n_free, lower):
-        return 1
+        return False
     invert_cholesky_into(lower, n_free, covariance)
     if not factor_cholesky_into(covariance, n_free, factor):
-        return 1
+        return False
     for i in range(n_free):
         for j in range(i + 1):
             factor[i, j] /= widen
-    return 2
+    return True
 
 
 @borrowing

@@ -13,7 +13,7 @@ import numpy as np
 
 from .cache import borrowing
 from .density import log_density
-from .linalg import solve_upper_into
+from .linalg import factor_cholesky_into, solve_lower_into, solve_upper_into
 from .noise import is_exact, log_exact_over_normal
 from .random import draw_gamma, draw_normal, draw_uniform
 from .structs import (
@@ -34,6 +34,8 @@ _DISC_SHARE = 0.1
 #: Faint: the position's error is more than this share of the disc's radius (SNR below about 12).
 #: A brighter one has no second mode in its disc, and every such proposal would be wasted.
 _FAINT = 0.05
+#: Standard deviations within which the other naming of a pair is looked for.
+_IN_REACH = 8.0
 
 
 @borrowing
@@ -299,3 +301,82 @@ def average_weights(log_weight):
         return np.nan, np.nan
     mean = total / n
     return top + math.log(mean), math.sqrt(max(square / n - mean * mean, 0.0) / n) / mean
+
+
+@borrowing
+def swap_code(t, n, k, l):
+    """Return the code of nonlinear parameter t with sources k and l exchanged."""
+    if t < 2 * n:
+        j = t >> 1
+        if j == k:
+            return 2 * l + (t & 1)
+        if j == l:
+            return 2 * k + (t & 1)
+    elif t == 2 * n + k:
+        return 2 * n + l
+    elif t == 2 * n + l:
+        return 2 * n + k
+    return t
+
+
+@borrowing
+def find_code(free, t):
+    """Return the place of a code among the free nonlinear parameters, -1 where it is not."""
+    for a in range(free.size):
+        if free[a] == t:
+            return a
+    return -1
+
+
+@borrowing
+def mirror_proposal(group, narrow, row, center, hessian, factor):
+    """Fill a component about the other naming of a pair; return whether there is one in reach.
+
+    ``narrow`` is the component about the mode: (center, Cholesky factor of the precision). Where
+    the axis d of a pair stands nearly at right angles to that of its prior centres, s, both
+    namings of its stars are in their order, d.s >= 0: the posterior has two pieces. The pair
+    with the least (d.s) / sd(d.s) is named anew if that is below ``_IN_REACH``.
+    """
+    n = group.n_source
+    mode, lower = narrow
+    n_free = mode.size
+    slope = row[0, :n_free]
+    half = row[1, :n_free]
+    best = _IN_REACH
+    chosen = -1
+    for m in range(group.pairs.shape[0]):
+        k = group.pairs[m, 0]
+        l = group.pairs[m, 1]
+        product = 0.0
+        found = 0
+        for a in range(n_free):
+            t = group.free[a]
+            slope[a] = 0.0
+            if t < 2 * n and (t >> 1 == k or t >> 1 == l):
+                s = group.prior[k, CENTER_X + (t & 1)] - group.prior[l, CENTER_X + (t & 1)]
+                slope[a] = s if t >> 1 == k else -s
+                product += slope[a] * mode[a]
+                found += 1
+        if found < 4:
+            continue
+        solve_lower_into(lower, n_free, slope, half)
+        variance = 0.0
+        for a in range(n_free):
+            variance += half[a] * half[a]
+        if product < best * math.sqrt(variance):
+            best = product / math.sqrt(variance)
+            chosen = m
+    if chosen < 0:
+        return False
+    k = group.pairs[chosen, 0]
+    l = group.pairs[chosen, 1]
+    for a in range(n_free):
+        i = find_code(group.free, swap_code(group.free[a], n, k, l))
+        center[a] = mode[i]
+        for b in range(a + 1):
+            j = find_code(group.free, swap_code(group.free[b], n, k, l))
+            s = 0.0
+            for c in range(min(i, j) + 1):
+                s += lower[i, c] * lower[j, c]
+            hessian[a, b] = s
+    return factor_cholesky_into(hessian, n_free, factor)

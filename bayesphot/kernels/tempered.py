@@ -1,10 +1,11 @@
 """Tempered sequential Monte Carlo on a group (Del Moral, Doucet & Jasra 2006).
 
-A swarm of particles is led from the start density q (Student t about the mode mixed with one as
-wide as the priors, cut to the support) to the posterior through q^(1-b) p^b, b from 0 to 1 in
-steps that keep half the effective size. A particle is (positions and shapes theta, scores u of the
-linear parameters): fluxes and sky are f = mu(theta) + L^-T u, with mu and M = L L^T those of the
-collapsed density, so that a move of a position takes the fluxes along. In (theta, f) the target is
+A swarm of particles is led from the start density q (Student t about the mode, and about its
+mirror image where a pair has one, mixed with one as wide as the priors; cut to the support) to
+the posterior through q^(1-b) p^b, b from 0 to 1 in steps that keep half the effective size. A
+particle is (positions and shapes theta, scores u of the linear parameters): fluxes and sky are
+f = mu(theta) + L^-T u, with mu and M = L L^T those of the collapsed density, so that a move of a
+position takes the fluxes along. In (theta, f) the target is
 
     q(theta)^(1-b) [p(theta) r(theta, f)]^b N(f; mu, M^-1),
 
@@ -20,7 +21,15 @@ from .cache import borrowing, compiled
 from .density import log_density
 from .gram import N_COLUMN, allocate_columns
 from .group import allocate_work, gather_theta, unpack_group
-from .independence import copy_linear, log_proposal, spread_proposal, student_norm
+from .independence import (
+    copy_linear,
+    find_code,
+    log_proposal,
+    mirror_proposal,
+    spread_proposal,
+    student_norm,
+    swap_code,
+)
 from .laplace import fill_laplace
 from .linalg import factor_cholesky_into, log_determinant, solve_upper_into
 from .noise import is_exact, log_exact_over_normal
@@ -57,6 +66,8 @@ _MOST_TRIALS = 500
 _WALK = 0.3
 _DIFFERENCE = 0.25
 _STAR = 0.25
+#: Share of the exchanges that swap the names of the two stars and nothing else.
+_NAMES = 0.2
 
 
 @borrowing
@@ -280,8 +291,49 @@ def _move_star(group, theta, spread, trial, stream):
 
 
 @borrowing
-def _exchange(group, theta, linear, trial, trial_linear, stream):
+def _swap_names(group, theta, linear, trial, trial_linear, k, l):
+    """Propose the other naming of two stars, mirrored so that it keeps their order.
+
+    The names change, d -> -d, and with them the sign of d.s, s the axis of the prior centres; so
+    the part along s is turned back, d -> -d + 2 (d.s) s / s^2, about the same centroid. The map is
+    its own inverse and keeps volumes. Returns whether all four coordinates are free.
+    """
+    n = group.n_source
+    for a in range(theta.size):
+        b = find_code(group.free, swap_code(group.free[a], n, k, l))
+        trial[a] = theta[b] if b >= 0 else theta[a]
+    for i in range(linear.size):
+        trial_linear[i] = linear[i]
+    trial_linear[k] = linear[l]
+    trial_linear[l] = linear[k]
+    share = 0.5
+    if linear[k] > 0.0 and linear[l] > 0.0:
+        share = linear[l] / (linear[k] + linear[l])
+    product = 0.0
+    square = 0.0
+    for axis in range(2):
+        i = find_code(group.free, 2 * k + axis)
+        j = find_code(group.free, 2 * l + axis)
+        if i < 0 or j < 0:
+            return False
+        s = group.prior[k, CENTER_X + axis] - group.prior[l, CENTER_X + axis]
+        product += s * (trial[i] - trial[j])
+        square += s * s
+    for axis in range(2):
+        i = find_code(group.free, 2 * k + axis)
+        j = find_code(group.free, 2 * l + axis)
+        s = group.prior[k, CENTER_X + axis] - group.prior[l, CENTER_X + axis]
+        turn = -2.0 * product / square * s
+        trial[i] += (1.0 - share) * turn
+        trial[j] -= share * turn
+    return True
+
+
+@borrowing
+def _exchange(group, theta, linear, trial, trial_linear, names, stream):
     """Propose to exchange flux within a pair at fixed centroid; return the log Hastings factor.
+
+    With ``names`` a fair coin decides between a swap of the names of a pair and nothing.
 
     With t the first one's share of the flux and d their separation, t (1 - t) d d^T is what an
     unresolved pair fixes beside its flux and centroid: d goes with 1 / sqrt(t (1 - t)). A walk in
@@ -291,6 +343,10 @@ def _exchange(group, theta, linear, trial, trial_linear, stream):
     m = min(int(draw_uniform(stream) * group.pairs.shape[0]), group.pairs.shape[0] - 1)
     k = group.pairs[m, 0]
     l = group.pairs[m, 1]
+    if names or draw_uniform(stream) < _NAMES:
+        if names and draw_uniform(stream) < 0.5:
+            return -np.inf
+        return 0.0 if _swap_names(group, theta, linear, trial, trial_linear, k, l) else -np.inf
     total = linear[k] + linear[l]
     if not (linear[k] > 0.0 and linear[l] > 0.0):
         return -np.inf
@@ -348,8 +404,13 @@ def _half_square(score):
 
 
 @borrowing
-def _sweep(group, work, swarm, spare, proposal, norms, dof, b, spread, factor, scale, row, stream):
-    """Move every particle once; return (accepted, walked, accepted of those walked)."""
+def _sweep(
+    group, work, swarm, spare, proposal, norms, dof, b, spread, factor, scale, names, row, stream
+):
+    """Move every particle once; return (accepted, walked, accepted of those walked).
+
+    With ``names`` set, the names of stars are all that moves.
+    """
     centers, factors = proposal
     n_particle, n_free = swarm.theta.shape
     n_linear = swarm.score.shape[1]
@@ -372,9 +433,9 @@ def _sweep(group, work, swarm, spare, proposal, norms, dof, b, spread, factor, s
         kind = draw_uniform(stream)
         hastings = 0.0
         walks = False
-        exchanges = may_exchange and kind > _WALK + _DIFFERENCE + _STAR
+        exchanges = may_exchange and (names or kind > _WALK + _DIFFERENCE + _STAR)
         if exchanges:
-            hastings = _exchange(group, theta, swarm.linear[n], trial, trial_linear, stream)
+            hastings = _exchange(group, theta, swarm.linear[n], trial, trial_linear, names, stream)
             if hastings == -np.inf:
                 continue
         else:
@@ -456,8 +517,8 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
     row = np.empty((6, n_free + n_linear + N_NUMBER))
     stream = np.empty(4, np.uint64)
     seed_stream_into(seed, stream)
-    centers = np.empty((2, n_free))
-    factors = np.zeros((2, n_free, n_free))
+    centers = np.empty((3, n_free))
+    factors = np.zeros((3, n_free, n_free))
     spread = np.zeros((n_free, n_free))
     n_all = N_COLUMN * n + group.n_shared
     gather_theta(group.free, work.state, centers[0])
@@ -485,10 +546,13 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
         for j in range(i + 1):
             factors[0, i, j] /= widen
     spread_proposal(group, factors[0], centers[1], factors[1])
-    proposal = (centers, factors)
-    norms = np.empty(2)
+    n_center = np.int64(2)
+    if mirror_proposal(group, (centers[0], factors[0]), row, centers[2], spread, factors[2]):
+        n_center = np.int64(3)
+    proposal = (centers[:n_center], factors[:n_center])
+    norms = np.empty(n_center)
     diagonal = np.empty(n_free)
-    for c in range(2):
+    for c in range(n_center):
         for i in range(n_free):
             diagonal[i] = factors[c, i, i]
         norms[c] = student_norm(diagonal, dof)
@@ -510,7 +574,13 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
         _resample(swarm, spare, weight, stream)
         if not _fill_spread(swarm.theta, row, spread, factor):
             return
-        for _move in range(n_move if b < 1.0 else n_final):
+        n_sweep = n_move
+        n_names = 0
+        if b >= 1.0:
+            n_sweep = n_final
+            n_names = group.pairs.shape[0] if group.flux_free == 1 else 0
+        for move in range(n_sweep + n_names):
+            names = move >= n_sweep
             accepted, walked, good = _sweep(
                 group,
                 work,
@@ -523,10 +593,13 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
                 spread,
                 factor,
                 scale,
+                names,
                 row,
                 stream,
             )
             numbers[EVALUATIONS] += n_particle
+            if names:
+                continue
             numbers[ACCEPTANCE] = min(numbers[ACCEPTANCE], accepted / n_particle)
             if good < 0.15 * walked:
                 scale *= 0.7

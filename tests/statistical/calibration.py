@@ -1,4 +1,4 @@
-"""The set-ups that are calibrated: one star and pairs, widths and skies, noise models, priors."""
+"""The set-ups that are calibrated: stars and groups, widths and skies, noise models, priors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,22 @@ FWHM = SIGMA * FWHM_PER_SIGMA
 SHAPE_WIDTH = 0.2
 SKY, SKY_SD = 50.0, 1.0
 #: Number of stars, separation of the starts in FWHM, radius of the discs in FWHM, flux prior in
-#: units of the flux error of a lone star (mean, sd).
+#: units of the flux error of a lone star (mean, sd, or what `FLUX_PRIORS` makes of it).
 DESIGNS = {
     "single": (1, None, 1.0, (12.0, 4.0)),
     "faint single": (1, None, 1.0, (3.0, 3.0)),
     "pair at 1.0 FWHM": (2, 1.0, 0.5, (25.0, 8.0)),
     "pair at 0.7 FWHM": (2, 0.7, 0.5, (25.0, 8.0)),
+    "groups": ((1, 5), (0.4, 3.0), 0.5, (22.0, 15.0)),
+}
+#: Groups of 1 to 5 at 0.4 to 3 FWHM, most fluxes of an SNR of 5 to 100: each noise model with its
+#: own flux prior.
+MIXED = {
+    "normal": "log-uniform",
+    "ccd": "bounded power law",
+    "poisson": "positive",
+    "student": "log-normal",
+    "contaminated": "half-normal",
 }
 
 
@@ -57,6 +67,8 @@ FLUX_PRIORS = {
     # Counts cannot be expected to be negative.
     "positive": lambda unit, mean, sd: bp.TruncatedNormal(unit * mean, unit * sd, 0.0),
     "power law": lambda unit, mean, sd: bp.PowerLaw(-1.5, 0.3 * unit * mean, 3.0 * unit * mean),
+    "log-uniform": lambda unit, mean, sd: bp.LogUniform(5.0 * unit, 100.0 * unit),
+    "bounded power law": lambda unit, mean, sd: bp.PowerLaw(-1.5, 5.0 * unit, 100.0 * unit),
     "half-normal": lambda unit, mean, sd: bp.HalfNormal(unit * mean),
     "log-normal": lambda unit, mean, sd: bp.LogNormal(unit * mean, 0.5),
 }
@@ -102,7 +114,7 @@ def calibrate(
         background=bp.Normal(law.sky, law.sky_sd) if sky_free else law.sky,
         error=fitted.error,
         n_sources=n_star,
-        separation=None if separation is None else separation * FWHM,
+        separation=None if separation is None else np.multiply(separation, FWHM).tolist(),
         truth=replace(phot, noise=law.model) if fitted_as else None,
         seed=seed,
     )

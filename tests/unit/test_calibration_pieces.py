@@ -66,13 +66,21 @@ def test_nothing_is_drawn_from_what_is_no_proper_distribution(prior) -> None:
 
 
 def test_mates_keep_the_separation() -> None:
-    starts = draw_packs(np.random.default_rng(2), 50, n_sources=4, separation=(2.0, 3.0))
+    starts = draw_packs(np.random.default_rng(2), 50, n_sources=(4, 4), separation=(2.0, 3.0))
     assert starts.n_group == 50
     for pack in starts.place.reshape(50, 4, 2):
         apart = np.hypot(*(pack[:, None] - pack[None]).transpose(2, 0, 1))
         nearest = np.sort(apart + 9.0 * np.eye(4), axis=1)[:, 0]
         assert np.ptp(nearest) < 1e-6
         assert 2.0 <= nearest[0] <= 3.0 + 1e-6
+
+
+def test_sizes_are_drawn_in_their_range() -> None:
+    starts = draw_packs(np.random.default_rng(2), 500, n_sources=(1, 5), separation=(2.0, 3.0))
+    assert starts.n_group == 500
+    count = np.bincount(np.bincount(starts.group), minlength=6)
+    assert count[0] == 0
+    assert stats.chisquare(count[1:]).pvalue > FALSE_ALARM
 
 
 def test_a_crowd_is_cut_as_the_group_maker_cuts_it() -> None:
@@ -105,7 +113,7 @@ def test_groups_too_large_for_the_photometry_are_left_out_and_counted() -> None:
 
 
 def test_truths_lie_in_the_discs_of_the_fit_in_the_order_of_their_starts() -> None:
-    starts = draw_packs(np.random.default_rng(5), 400, n_sources=2, separation=(2.5, 2.5))
+    starts = draw_packs(np.random.default_rng(5), 400, n_sources=(2, 2), separation=(2.5, 2.5))
     place = draw_places(np.random.default_rng(6), starts, setup_of(PHOT))
     offset = np.hypot(*(place - starts.place).T)
     # Half a FWHM where discs of one FWHM meet; uniform: a quarter lies within half the radius.
@@ -117,7 +125,7 @@ def test_truths_lie_in_the_discs_of_the_fit_in_the_order_of_their_starts() -> No
 
 
 def test_places_of_a_lone_star_are_uniform_in_one_fwhm() -> None:
-    starts = draw_packs(np.random.default_rng(7), 2000, n_sources=1, separation=(0.0, 0.0))
+    starts = draw_packs(np.random.default_rng(7), 2000, n_sources=(1, 1), separation=(0.0, 0.0))
     place = draw_places(np.random.default_rng(8), starts, setup_of(PHOT))
     share = np.sum((place - starts.place) ** 2, axis=1) / (1.5 * 2.3548200) ** 2
     assert stats.kstest(share, "uniform").pvalue > FALSE_ALARM
@@ -125,7 +133,7 @@ def test_places_of_a_lone_star_are_uniform_in_one_fwhm() -> None:
 
 def test_priors_of_offsets_are_cut_at_the_disc() -> None:
     phot = replace(PHOT, priors={"x": bp.Normal(0.5, 0.3), "position": bp.Disc(1.0)})
-    starts = draw_packs(np.random.default_rng(7), 2000, n_sources=1, separation=(0.0, 0.0))
+    starts = draw_packs(np.random.default_rng(7), 2000, n_sources=(1, 1), separation=(0.0, 0.0))
     offset = draw_places(np.random.default_rng(8), starts, setup_of(phot)) - starts.place
     assert np.hypot(*offset.T).max() <= 1.0
 
@@ -141,7 +149,7 @@ def test_forced_positions_are_true() -> None:
     psf = bp.IntegratedGaussianPRF(sigma=1.5)
     psf.x_0.fixed = psf.y_0.fixed = True
     phot = replace(PHOT, psf_model=psf)
-    starts = draw_packs(np.random.default_rng(1), 30, n_sources=1, separation=(0.0, 0.0))
+    starts = draw_packs(np.random.default_rng(1), 30, n_sources=(1, 1), separation=(0.0, 0.0))
     place = draw_places(np.random.default_rng(2), starts, setup_of(phot))
     np.testing.assert_array_equal(place, starts.place)
 
@@ -149,7 +157,7 @@ def test_forced_positions_are_true() -> None:
 def test_an_image_holds_the_flux_and_the_sky_of_its_truth() -> None:
     # A point-like noise of 1e-9: the sum of a cell is flux and sky.
     setup = setup_of(PHOT, error=1e-9, background=20.0)
-    starts = draw_packs(np.random.default_rng(1), 4, n_sources=2, separation=(3.0, 3.0))
+    starts = draw_packs(np.random.default_rng(1), 4, n_sources=(2, 2), separation=(3.0, 3.0))
     simulation = simulate_groups(np.random.default_rng(2), starts, setup)
     total = simulation.image.sum() - 20.0 * simulation.image.size
     assert total == pytest.approx(simulation.truth["flux"].sum(), rel=1e-6)
@@ -281,6 +289,9 @@ BAD = [
     ({"n_sources": 0}, ValueError, "n_sources must be at least 1"),
     ({"n_sources": 2}, ValueError, "separation must be given in pixels"),
     ({"n_sources": 21, "separation": 3.0}, ValueError, "at most phot.max_group_size=20"),
+    ({"n_sources": (3, 2), "separation": 3.0}, ValueError, "n_sources must be .* in rising order"),
+    ({"n_sources": (1, 2, 3), "separation": 3.0}, ValueError, "n_sources must be one number or"),
+    ({"n_sources": (1, 2.5), "separation": 3.0}, TypeError, "n_sources must be an integer"),
     ({"separation": 3.0}, ValueError, "separation needs n_sources of at least 2"),
     ({"n_sources": 2, "separation": -3.0}, ValueError, "separation must be positive"),
     ({"n_sources": 2, "separation": (4.0, 3.0)}, ValueError, "in rising order"),

@@ -360,7 +360,7 @@ def test_calibrate_with_defaults_is_of_stars_alone(tmp_path, monkeypatch, calibr
         0,
     )
     assert (calibration["n_sources"], calibration["separation"], calibration["density"]) == (
-        1,
+        (1,),
         None,
         None,
     )
