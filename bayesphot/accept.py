@@ -121,8 +121,9 @@ def choose_odds(scene: ScenePrior | None, n_good_pixel: int, sigma: float) -> Od
 
     Without a prior of the scene, the expected number of new sources is rate z^3 / FAINTEST, z of
     `find_threshold` at its rate of false ones: then a peak of noise of that z has even odds. For a
-    lone star of signal to noise z the Bayes factor is  sqrt(2 pi) FAINTEST exp(z^2 / 2) / (N z^4):  the likelihood at the
-    peak, 4 pi sigma^2 / z^2 pixels of place, and sqrt(2 pi) FAINTEST / z^2 of the flux.
+    lone star of signal to noise z the Bayes factor is  sqrt(2 pi) FAINTEST exp(z^2 / 2) / (N z^4):
+    the likelihood at the peak, 4 pi sigma^2 / z^2 pixels of place, and sqrt(2 pi) FAINTEST / z^2 of
+    the flux.
     """
     z = find_threshold(n_good_pixel, sigma)
     if scene is not None:

@@ -1,9 +1,9 @@
 """Find, group, fit, subtract, find again: the iteration of DAOPHOT (Stetson 1987).
 
 One pure function over immutable scenes. It runs on least squares; new detections join their
-neighbours' group, which is refitted whole from the unsubtracted image and kept only if the data
-prefer it. It ends: each further round must bring a source that is neither on top of another nor
-at a place refused before.
+neighbours' group, which is refitted whole from the unsubtracted image. A detection, also one of the
+first search, stays only if the data prefer its group with it. It ends: each further round must
+bring a source that is neither on top of another nor at a place refused before.
 """
 
 from __future__ import annotations
