@@ -48,7 +48,7 @@ log = logging.getLogger("bayesphot")
 INSEPARABLE = 0.25
 #: Times the start of a blended detection may move by the radius of its disc.
 MAX_MOVES = 3
-#: Times the detections of the first round are tried.
+#: Times the sources are tried in each round.
 MAX_TRIALS = 4
 #: Refits after the modes of the PSF's error were renewed from the model; they settle in two.
 MODE_ROUNDS = 2
@@ -110,8 +110,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     given = np.empty(0, dtype=np.int64) if positions is None else positions.id
     scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
     last_id = int(catalog.id.max(initial=0))
-    if positions is None:
-        scene, catalog, refused = _drop_phantoms(scene, catalog, refused, plan, observer)
+    scene, catalog, refused = _drop_phantoms(scene, catalog, refused, given, plan, observer)
     while plan.finder is not None and _may_go_on(rounds, plan, image.good):
         rounds += 1
         fresh, refused = find_more(scene, plan, refused, image.good)
@@ -126,6 +125,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
         scene = extend_scene(scene, catalog.select(row), plan)
         scene = _settle(scene, plan, observer)
         scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
+        scene, catalog, refused = _drop_phantoms(scene, catalog, refused, given, plan, observer)
     row = measurable_rows(catalog)
     scene = _finish(scene, plan, observer)
     return LoopResult(scene, catalog, row, rounds, observer.origin)
@@ -217,17 +217,18 @@ def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, obse
     return scene, catalog, refused
 
 
-def _drop_phantoms(scene: Scene, catalog: Catalog, refused, plan, observer):
+def _drop_phantoms(scene: Scene, catalog: Catalog, refused, given, plan, observer):
     """Take out detections that the data do not prefer to be there. Returns as above.
 
-    What is left is fitted anew, and tried again while more of it may have been phantoms.
+    Two new sources of one round may have explained the same light. What is left is fitted anew, and
+    tried again while more of it may have been phantoms.
     """
     for _trial in range(MAX_TRIALS):
-        keep = try_sources(scene, plan, observer.image.good)
+        keep = try_sources(scene, plan, observer.image.good, given)
         if keep.all():
             break
         dropped = scene.catalog.id[~keep]
-        log.info("round 1: %d of %d detections are none", dropped.size, keep.size)
+        log.info("%d of %d sources are none", dropped.size, keep.size)
         scene, catalog, refused = _drop_sources(scene, catalog, refused, dropped, plan, observer)
     return scene, catalog, refused
 

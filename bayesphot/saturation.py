@@ -69,20 +69,32 @@ def mask_plateau(image: Image) -> tuple[Image, Plateau | None]:
         return image, None
     plateau, top = found
     log.info(
-        "masked %d pixels at the image's largest value, %g: several of them are adjacent, as where "
-        "stars are saturated",
+        "masked %d pixels at the image's largest value, %g, and those beside them: several are "
+        "adjacent, as where stars are saturated",
         plateau.n_pixel,
         plateau.level,
     )
-    data = np.where(top, 0.0, image.data)
-    error = None if image.error is None else np.where(top, 1.0, image.error)
-    good = image.good & ~top
-    return replace(image, data=data, good=good, error=error, cores=_find_cores(top)), plateau
+    grown = _grow(top)
+    data = np.where(grown, 0.0, image.data)
+    error = None if image.error is None else np.where(grown, 1.0, image.error)
+    good = image.good & ~grown
+    cores = _find_cores(top, grown)
+    return replace(image, data=data, good=good, error=error, cores=cores), plateau
 
 
-def _find_cores(top: np.ndarray) -> np.ndarray:
-    """Return centroids (k, 2), x and y, of the patches of saturated pixels."""
+def _grow(top: np.ndarray) -> np.ndarray:
+    """Return saturated pixels and those that share a side with one.
+
+    Of these, the ones that noise lifted are cut off and masked: the others are too faint.
+    """
+    from scipy.ndimage import binary_dilation
+
+    return binary_dilation(top)
+
+
+def _find_cores(top: np.ndarray, grown: np.ndarray) -> np.ndarray:
+    """Return centroids (k, 2), x and y, of saturated pixels, patch by patch of the grown ones."""
     from scipy.ndimage import center_of_mass, label
 
-    patches, n = label(top, structure=np.ones((3, 3)))
+    patches, n = label(grown, structure=np.ones((3, 3)))
     return np.array(center_of_mass(top, patches, np.arange(1, n + 1)))[:, ::-1]

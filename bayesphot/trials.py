@@ -1,7 +1,7 @@
 """Sources on trial: kept if the data prefer their group with them.
 
-New ones are found in the residual; those that the first search found are tried once all of its
-sources are fitted. Each is tested by refits of its whole group with and without it.
+New ones are found in the residual; all that were found are tried again once the sources of a round
+are fitted together. Each is tested by refits of its whole group with and without it.
 """
 
 from __future__ import annotations
@@ -61,17 +61,19 @@ def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarra
     return np.column_stack([place[keep], flux[keep]]), refused
 
 
-def try_sources(scene: Scene, plan: LoopPlan, good: np.ndarray) -> np.ndarray:
-    """Return which sources (n,) of a fitted scene the data prefer to be there.
+def try_sources(scene: Scene, plan: LoopPlan, good: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return which sources (n,) of a fitted scene the data prefer to be there, or were given.
 
     Those whose flux is not far beyond doubt are all taken out, and put back one after the other,
-    brightest first, where the odds are for them.
+    brightest first, where the odds are for them. ``given`` are ids that nobody doubts.
     """
     keep = np.ones(len(scene.catalog), dtype=bool)
-    if not keep.any():
+    found = ~np.isin(scene.catalog.id, given)
+    if not found.any():
         return keep
     doubtful = _doubt(scene, plan.settings)
     suspect = _list_suspects(scene, doubtful, plan, good)
+    suspect = suspect[found[suspect]]
     if suspect.size == 0:
         return keep
     keep[suspect] = _test_in_turn(doubtful, plan, suspect, good)

@@ -15,7 +15,7 @@ FIELDS = (
     ("flat sky, saturated star", False, True, 2103),
     ("tilted sky, saturated star", True, True, 2104),
 )
-N_STAR = 2048
+N_STAR = 1024
 #: Separation in FWHM from a star ten times brighter, None: alone; signals to noise; seed.
 STARS = (
     (None, (5.0, 6.0, 7.0, 8.0, 10.0), 2111),
