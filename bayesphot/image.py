@@ -39,8 +39,8 @@ class Image:
         World coordinate system, as it came.
     header : dict or None
         Header or metadata, a shallow copy.
-    cores : ndarray of float (k, 2) or None
-        x and y of saturated cores: stars, though their pixels are bad.
+    cores : ndarray of float (k, 3) or None
+        x, y and radius of saturated cores: stars, though their pixels are bad.
     """
 
     data: np.ndarray

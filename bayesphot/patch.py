@@ -39,8 +39,8 @@ class Pixels:
     nuisance : (J, ny, nx) array or None
         Images of unknown amplitude, one each in every group: linear parameters nobody asked for,
         with the priors of the run's ``nuisance_sd``.
-    cores : (k, 2) array or None
-        x and y of saturated cores, which no finder can see.
+    cores : (k, 3) array or None
+        x, y and radius of saturated cores, which no finder can see.
     """
 
     data: np.ndarray

@@ -48,7 +48,7 @@ def detect_sources(
     inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
     place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)
     if pixels.cores is not None:
-        place = np.concatenate([pixels.cores, _clear_cores(place, pixels.cores, plan)])
+        place = _add_cores(place, pixels.cores, model, plan.settings.fwhm)
     place = np.unique(place, axis=0) if place.size else place.reshape(0, 2)
     flux = estimate_flux(
         residual,
@@ -61,14 +61,17 @@ def detect_sources(
     return place, flux
 
 
-def _clear_cores(place: np.ndarray, cores: np.ndarray, plan: LoopPlan) -> np.ndarray:
-    """Return the places that are no second sight of a core, from its rim."""
-    from scipy.spatial import cKDTree
+def _add_cores(place: np.ndarray, cores: np.ndarray, model: np.ndarray, fwhm: float) -> np.ndarray:
+    """Return the places and those of saturated cores that the model has nothing of yet.
 
-    if place.shape[0] == 0:
-        return place
-    distance, _ = cKDTree(cores).query(place)
-    return place[distance > plan.settings.fwhm]
+    What lies within a FWHM of their rims is a second sight of them; once their wings are in the
+    model, it is not.
+    """
+    ny, nx = model.shape
+    col, row = (np.floor(cores[:, i] + 0.5).astype(int) for i in (0, 1))
+    cores = cores[model[np.clip(row, 0, ny - 1), np.clip(col, 0, nx - 1)] == 0.0]
+    distance = np.hypot(*(place[:, None] - cores[:, :2]).transpose(2, 0, 1)) - cores[:, 2]
+    return np.concatenate([cores[:, :2], place[np.all(distance > fwhm, axis=1)]])
 
 
 def list_detections(

@@ -93,8 +93,10 @@ def _grow(top: np.ndarray) -> np.ndarray:
 
 
 def _find_cores(top: np.ndarray, grown: np.ndarray) -> np.ndarray:
-    """Return centroids (k, 2), x and y, of saturated pixels, patch by patch of the grown ones."""
+    """Return x, y and radius (k, 3) of each patch of bad pixels: the saturated ones' centroid."""
     from scipy.ndimage import center_of_mass, label
 
     patches, n = label(grown, structure=np.ones((3, 3)))
-    return np.array(center_of_mass(top, patches, np.arange(1, n + 1)))[:, ::-1]
+    center = np.array(center_of_mass(top, patches, np.arange(1, n + 1)))
+    radius = np.sqrt(np.bincount(patches.ravel())[1:] / np.pi)
+    return np.column_stack([center[:, ::-1], radius])
