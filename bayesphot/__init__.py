@@ -116,6 +116,9 @@ if TYPE_CHECKING:
         PowerLaw as PowerLaw,
     )
     from .priors import (
+        ScenePrior as ScenePrior,
+    )
+    from .priors import (
         TruncatedNormal as TruncatedNormal,
     )
     from .priors import (
@@ -173,6 +176,7 @@ _MODULES = {
         "HalfNormal",
         "TruncatedNormal",
         "Disc",
+        "ScenePrior",
     ),
     "psf": ("IntegratedGaussianPRF", "PSFError"),
     "result": ("PhotometryResult",),

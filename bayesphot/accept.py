@@ -1,4 +1,13 @@
-"""Whether the data prefer a group with one more source."""
+"""Whether the data prefer a group with one more source: the odds of two refits.
+
+The evidence of a group at its optimum is Laplace's, all members' parameters included,
+
+    ln Z = -(chi^2 + prior terms) / 2 + ln|2 pi C| / 2 + sum_k ln E[p(f_k)] + n ln(density),
+
+with C the covariance of all free parameters and E the mean over the normal of the fit. Each disc
+counts as a normal of its own variance, so that a direction which the data do not hold is no wider
+than its disc. A candidate stays where Z with it exceeds Z without it.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +16,202 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ALPHA", "Decision", "accept_threshold", "decide"]
+from bayesphot.fitting import GroupFit
+from bayesphot.kernels.batches import FIT_CHI2
+from bayesphot.kernels.structs import (
+    CENTER_X,
+    FLUX,
+    FLUX_MEAN,
+    FLUX_PRECISION,
+    LOG_SHAPE,
+    PRECISION_X,
+    RADIUS,
+    SHAPE_MEAN,
+    SHAPE_PRECISION,
+    X,
+    Y,
+)
+from bayesphot.layout import Layout
+from bayesphot.patch import GroupData
+from bayesphot.priors import PowerLaw, Prior, ScenePrior
+from bayesphot.priors.expectation import log_expectation
 
-#: False detections allowed per image.
+__all__ = [
+    "ALPHA",
+    "FAINTEST",
+    "Fitted",
+    "Odds",
+    "choose_odds",
+    "decide",
+    "find_threshold",
+    "weigh_fit",
+]
+
+#: False detections allowed per image; a share of them is for peaks of noise on an empty sky, the
+#: rest for skies, variances and neighbours that are not quite known.
 ALPHA = 0.01
+NOISE_SHARE = 0.5
+#: Default prior of a new source's flux: star counts that fall as f^-2 ...
+INDEX = -2.0
+#: ... from so many errors of a lone star of known place; one at 2 is not told from noise.
+FAINTEST = 3.0
+_LOG_2PI = math.log(2.0 * math.pi)
 
 
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """Which candidates stay, and the gain in chi-squared each brought (scaled as tested)."""
-
-    keep: np.ndarray
-    gain: np.ndarray
-
-
-def accept_threshold(n_good_pixel: int, sigma: float) -> float:
-    """Return the gain in chi-squared that a new source must exceed.
-
-    ``2 ln(N_beams / alpha) + 3`` with ``N_beams = good pixels / (4 pi sigma^2)``: the chance
-    that any of N_beams independent places passes by noise is about alpha; 3 pays for its
-    parameters.
-    """
-    n_beams = max(n_good_pixel / (4.0 * math.pi * sigma**2), 1.0)
-    return 2.0 * math.log(n_beams / ALPHA) + 3.0
-
-
-def decide(without, with_one, *, n_pixel, n_parameter, flux, threshold: float) -> Decision:
-    """Compare groups refitted with and without one more source, on the same pixels.
+@dataclass(frozen=True)
+class Odds:
+    """Prior odds of sources.
 
     Parameters
     ----------
-    without, with_one : (G,) arrays
-        Chi-squared of each group without and with its candidate.
-    n_pixel, n_parameter : (G,) arrays
-        Pixels and free parameters of the group with the candidate.
-    flux : (G,) array
-        Fitted flux of the candidate: a phantom of negative flux is no source.
+    density : float
+        Expected number of new sources in a pixel.
     threshold : float
-        From `accept_threshold`.
+        Signal to noise at which a lone star of the default prior has even odds.
+    scene : ScenePrior or None
+        The user's prior; None: the default.
     """
-    reduced = np.asarray(with_one) / np.maximum(np.asarray(n_pixel) - n_parameter, 1)
-    gain = (np.asarray(without) - with_one) / np.maximum(reduced, 1.0)
-    keep = (gain > threshold) & (np.asarray(flux) > 0.0)
-    return Decision(keep, gain)
+
+    density: float
+    threshold: float
+    scene: ScenePrior | None = None
+
+    def flux_pdf(self, flux_error: float) -> Prior:
+        """Return the prior of a new source's flux where a lone star has this error."""
+        if self.scene is not None:
+            return self.scene.flux_pdf
+        return PowerLaw(INDEX, FAINTEST * flux_error)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """One refit as the odds need it.
+
+    Parameters
+    ----------
+    chi2 : float
+        Chi-squared of the pixels.
+    log_rest : float
+        All else of the log evidence; NaN where the fit has no covariance.
+    freedom : int
+        Pixels less free parameters.
+    """
+
+    chi2: float
+    log_rest: float
+    freedom: int = 1
+
+
+def find_threshold(n_good_pixel: int, sigma: float) -> float:
+    """Return the z that noise alone exceeds anywhere in an image NOISE_SHARE ALPHA times.
+
+    Peaks of a smooth Gaussian field above z (Adler 1981): for the score of a Gaussian PSF, in
+    N = good pixels / (4 pi sigma^2) beams,  N z exp(-z^2 / 2) / sqrt(2 pi) = NOISE_SHARE ALPHA.
+    """
+    rate = NOISE_SHARE * ALPHA
+    n_beam = max(n_good_pixel / (4.0 * math.pi * sigma**2), 1.0)
+    z = 4.0
+    for _step in range(20):
+        z = math.sqrt(2.0 * math.log(n_beam * z / (math.sqrt(2.0 * math.pi) * rate)))
+    return z
+
+
+def choose_odds(scene: ScenePrior | None, n_good_pixel: int, sigma: float) -> Odds:
+    """Return the prior odds of sources in an image.
+
+    Without a prior of the scene, the expected number of new sources is rate z^3 / FAINTEST, z of
+    `find_threshold` at its rate of false ones: then a peak of noise of that z has even odds. For a
+    lone star of signal to noise z the Bayes factor is  sqrt(2 pi) FAINTEST exp(z^2 / 2) / (N z^4):
+    the likelihood at the peak, 4 pi sigma^2 / z^2 pixels of place, and sqrt(2 pi) FAINTEST / z^2 of
+    the flux.
+    """
+    z = find_threshold(n_good_pixel, sigma)
+    if scene is not None:
+        return Odds(scene.density, z, scene)
+    expected = NOISE_SHARE * ALPHA * z**3 / FAINTEST
+    return Odds(expected / max(n_good_pixel, 1), z)
+
+
+def weigh_fit(
+    data: GroupData, fit: GroupFit, g: int, layout: Layout, pdfs: list[Prior | None]
+) -> Fitted:
+    """Return the parts of a group's log evidence but for its sources' density.
+
+    Parameters
+    ----------
+    data, fit : GroupData, GroupFit
+        The batch and its optimum.
+    g : int
+        Which of its groups.
+    layout : Layout
+        Where the group's parameters sit.
+    pdfs : list of Prior or None
+        Priors of the members' fluxes; None for a flat one, which is left out.
+    """
+    here = slice(data.batch.source_start[g], data.batch.source_start[g + 1])
+    source, prior = fit.source[here], data.batch.prior[here]
+    covariance = fit.covariance_of(g)
+    freedom = max(int(data.n_pixel[g]) - layout.size, 1)
+    chi2 = float(fit.group[g, FIT_CHI2])
+    if not np.isfinite(covariance).all():
+        return Fitted(chi2, math.nan, freedom)
+    rest = -0.5 * _sum_priors(prior, source, layout)
+    common = data.batch.shared_prior[g]
+    rest -= 0.5 * float(common[:, 1] @ (fit.shared[g] - common[:, 0]) ** 2)
+    # |(C^-1 + D)^-1| = |C| / |1 + D C|, D the precisions of the discs.
+    discs = np.zeros(layout.size)
+    for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
+        if name in ("x", "y"):
+            discs[place] = 4.0 / prior[k, RADIUS] ** 2
+    widened = np.eye(layout.size) + discs[:, None] * covariance
+    rest += 0.5 * (layout.size * _LOG_2PI + float(np.linalg.slogdet(covariance)[1]))
+    rest -= 0.5 * float(np.linalg.slogdet(widened)[1])
+    if layout.free_flux:
+        for k, pdf in enumerate(pdfs):
+            if pdf is not None:
+                rest += float(log_expectation(pdf, source[k, FLUX], covariance[k, k]))
+    return Fitted(chi2, rest, freedom)
+
+
+def _sum_priors(prior: np.ndarray, source: np.ndarray, layout: Layout) -> float:
+    """Return the squared deviations, in units of its normal priors, of a group's optimum."""
+    total = 0.0
+    if layout.free_flux:
+        total += float(prior[:, FLUX_PRECISION] @ (source[:, FLUX] - prior[:, FLUX_MEAN]) ** 2)
+    for name, k in layout.nonlinear:
+        row = 0 if k is None else k
+        if name == "shape":
+            off = source[row, LOG_SHAPE] - prior[row, SHAPE_MEAN]
+            total += prior[row, SHAPE_PRECISION] * off**2
+        else:
+            axis = X if name == "x" else Y
+            off = source[row, axis] - prior[row, CENTER_X + axis]
+            total += prior[row, PRECISION_X + axis] * off**2
+    return float(total)
+
+
+def decide(with_one: Fitted, without: Fitted, flux: float, odds: Odds) -> tuple[bool, float]:
+    """Return whether a candidate stays, and the log of its posterior odds.
+
+    A misfit that both share scales chi-squared to one per degree of freedom. A phantom of negative
+    flux is no source, nor is one that the data cannot tell from its mates.
+
+    Parameters
+    ----------
+    with_one, without : Fitted
+        Refits of the group with and without it, on the same pixels.
+    flux : float
+        Its fitted flux.
+    odds : Odds
+        Prior odds.
+    """
+    scale = max(with_one.chi2 / with_one.freedom, 1.0)
+    gain = 0.5 * (without.chi2 - with_one.chi2) / scale
+    rest = with_one.log_rest - without.log_rest
+    if math.isnan(without.log_rest):
+        # Without a covariance of the others there is nothing to compare but the gain.
+        rest = -math.log(max(odds.density, 1e-300)) - 0.5 * odds.threshold**2
+    log_odds = math.log(odds.density) + gain + rest
+    if not flux > 0.0 or math.isnan(log_odds):
+        log_odds = -math.inf
+    return log_odds > 0.0, log_odds

@@ -37,7 +37,9 @@ _LOG_2PI = math.log(2.0 * math.pi)
 ORDER_DRAWS = 40_000
 
 
-def log_constants(data: GroupData, model, *, has_functions: bool) -> np.ndarray:
+def log_constants(
+    data: GroupData, model, *, has_functions: bool, density: float | None = None
+) -> np.ndarray:
     """Return (G,) constants to be added to each group's log evidence, NaN where it has none.
 
     Parameters
@@ -48,13 +50,16 @@ def log_constants(data: GroupData, model, *, has_functions: bool) -> np.ndarray:
         None: normal noise.
     has_functions : bool
         Whether there are priors in Python, whose normalisation is not known.
+    density : float, optional
+        Expected sources in a pixel, of a prior of the scene: a source then brings this in place of
+        the prior of its disc, and evidences of different numbers of sources can be compared.
     """
     n_group = data.batch.rows.shape[0]
     if has_functions:
         return np.full(n_group, np.nan)
     norms = np.full(n_group, np.nan)
     for g in np.flatnonzero(_may_be_proper(data)):
-        norms[g] = _log_prior_norm(data, int(g))
+        norms[g] = _log_prior_norm(data, int(g), density)
         if math.isfinite(norms[g]):
             norms[g] += _log_pixels(data, int(g), model)
     return norms
@@ -86,7 +91,7 @@ def _log_pixels(data: GroupData, g: int, model) -> float:
     return total + float(np.sum(model.log_norm(true_data, known)))
 
 
-def _log_prior_norm(data: GroupData, g: int) -> float:
+def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
     """Return the log normalisation of all priors, (2 pi)^(L/2) of the integral included."""
     batch = data.batch
     members = slice(batch.source_start[g], batch.source_start[g + 1])
@@ -96,8 +101,8 @@ def _log_prior_norm(data: GroupData, g: int) -> float:
     total = 0.0
     if batch.flux_free:
         for row in prior:
-            density = row[FLUX_DENSITY : FLUX_DENSITY + N_DENSITY]
-            total += _linear_norm(row[FLUX_MEAN], row[FLUX_PRECISION], density)
+            other = row[FLUX_DENSITY : FLUX_DENSITY + N_DENSITY]
+            total += _linear_norm(row[FLUX_MEAN], row[FLUX_PRECISION], other)
     for row in batch.shared_prior[g]:
         total += _linear_norm(row[0], row[1], row[2:])
     n_shape = sum(code >= 2 * n for code in codes)
@@ -105,6 +110,9 @@ def _log_prior_norm(data: GroupData, g: int) -> float:
         if row[SHAPE_DENSITY] == FLAT:
             total += _normal_norm(row[SHAPE_PRECISION])
     axes = [_list_axes(row, k, codes) for k, row in enumerate(prior)]
+    # Sources of a Poisson process are not told apart: their order is no choice of the prior.
+    if density is not None and all(axis.is_plain for pair in axes for axis in pair):
+        return total + len(prior) * math.log(density)
     for row, pair in zip(prior, axes, strict=True):
         if any(axis.free for axis in pair):
             total -= _log_mass(pair, float(row[RADIUS]))
@@ -138,6 +146,11 @@ class _Axis:
     low: float = -math.inf
     high: float = math.inf
     constant: float = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is free, and flat all over the disc."""
+        return self.free and self.precision == 0.0 and math.isinf(self.high - self.low)
 
     def integrate(self, low, high):
         """Return the integral from low to high."""

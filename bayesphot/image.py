@@ -39,6 +39,8 @@ class Image:
         World coordinate system, as it came.
     header : dict or None
         Header or metadata, a shallow copy.
+    cores : ndarray of float (k, 3) or None
+        x, y and radius of saturated cores: stars, though their pixels are bad.
     """
 
     data: np.ndarray
@@ -47,6 +49,7 @@ class Image:
     unit: Any = None
     wcs: Any = None
     header: dict | None = None
+    cores: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """Find, group, fit, subtract, find again: the iteration of DAOPHOT (Stetson 1987).
 
 One pure function over immutable scenes. It runs on least squares; new detections join their
-neighbours' group, which is refitted whole from the unsubtracted image and kept only if the data
-prefer it. It ends: each further round must bring a source that is neither on top of another nor
-at a place refused before.
+neighbours' group, which is refitted whole from the unsubtracted image. A detection, also one of the
+first search, stays only if the data prefer its group with it. It ends: each further round must
+bring a source that is neither on top of another nor at a place refused before.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from bayesphot.scene import (
 )
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE
-from bayesphot.trials import find_more
+from bayesphot.trials import find_more, try_sources
 
 __all__ = ["LoopPlan", "LoopResult", "run_loop"]
 
@@ -48,6 +48,8 @@ log = logging.getLogger("bayesphot")
 INSEPARABLE = 0.25
 #: Times the start of a blended detection may move by the radius of its disc.
 MAX_MOVES = 3
+#: Times the sources are tried in each round.
+MAX_TRIALS = 4
 #: Refits after the modes of the PSF's error were renewed from the model; they settle in two.
 MODE_ROUNDS = 2
 
@@ -108,6 +110,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     given = np.empty(0, dtype=np.int64) if positions is None else positions.id
     scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
     last_id = int(catalog.id.max(initial=0))
+    scene, catalog, refused = _drop_phantoms(scene, catalog, refused, given, plan, observer)
     while plan.finder is not None and _may_go_on(rounds, plan, image.good):
         rounds += 1
         fresh, refused = find_more(scene, plan, refused, image.good)
@@ -122,6 +125,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
         scene = extend_scene(scene, catalog.select(row), plan)
         scene = _settle(scene, plan, observer)
         scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
+        scene, catalog, refused = _drop_phantoms(scene, catalog, refused, given, plan, observer)
     row = measurable_rows(catalog)
     scene = _finish(scene, plan, observer)
     return LoopResult(scene, catalog, row, rounds, observer.origin)
@@ -209,12 +213,33 @@ def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, obse
         dropped = np.setdiff1d(later[later >= 0], given)
         if dropped.size == 0:
             break
-        gone = np.isin(scene.catalog.id, dropped)
-        refused = np.concatenate([refused, scene.sources.value[gone, :2]])
-        catalog = catalog.select(np.flatnonzero(~np.isin(catalog.id, dropped)))
-        scene = extend_scene(scene, catalog.select(measurable_rows(catalog)), plan)
-        scene = _settle(scene, plan, observer)
+        scene, catalog, refused = _drop_sources(scene, catalog, refused, dropped, plan, observer)
     return scene, catalog, refused
+
+
+def _drop_phantoms(scene: Scene, catalog: Catalog, refused, given, plan, observer):
+    """Take out detections that the data do not prefer to be there. Returns as above.
+
+    Two new sources of one round may have explained the same light. What is left is fitted anew, and
+    tried again while more of it may have been phantoms.
+    """
+    for _trial in range(MAX_TRIALS):
+        keep = try_sources(scene, plan, observer.image.good, given)
+        if keep.all():
+            break
+        dropped = scene.catalog.id[~keep]
+        log.info("%d of %d sources are none", dropped.size, keep.size)
+        scene, catalog, refused = _drop_sources(scene, catalog, refused, dropped, plan, observer)
+    return scene, catalog, refused
+
+
+def _drop_sources(scene: Scene, catalog: Catalog, refused, dropped, plan, observer):
+    """Take sources out by their ids and fit again. Returns as above."""
+    gone = np.isin(scene.catalog.id, dropped)
+    refused = np.concatenate([refused, scene.sources.value[gone, :2]])
+    catalog = catalog.select(np.flatnonzero(~np.isin(catalog.id, dropped)))
+    scene = extend_scene(scene, catalog.select(measurable_rows(catalog)), plan)
+    return _settle(scene, plan, observer), catalog, refused
 
 
 def _find_pressed(scene: Scene, given: np.ndarray, settings: ModelSettings) -> np.ndarray:

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from bayesphot.background import SkyEstimator, estimate_noise, estimate_sky
+from bayesphot.background import SkyEstimator, estimate_noise, estimate_sky, measure_tilt
 from bayesphot.image import Image
 from bayesphot.noise import PixelNoise
 from bayesphot.patch import Pixels
@@ -19,6 +19,8 @@ log = logging.getLogger("bayesphot")
 #: The sky is measured again outside all fit boxes where at least this many pixels remain.
 SKY_PIXELS = 400
 SKY_SHARE = 0.1
+#: Error of a plane over that of its level alone, typical of the places in an image.
+PLANE_ERROR = float(np.sqrt(3.0))
 
 
 class Observer:
@@ -28,14 +30,25 @@ class Observer:
         self.image = image
         self.plan = plan
         self.bad = ~image.good
-        sky = estimate_sky(plan.bkg_estimator, image.data, self.bad)
-        self.sky = np.broadcast_to(np.asarray(sky.level, dtype=float), image.shape).copy()
-        self.sky_error = sky.error
+        tilt = self._find_tilt(image.data, self.bad)
+        self._set_sky(estimate_sky(plan.bkg_estimator, image.data - tilt, self.bad), 0.0, tilt)
         self.origin = "error"
         if plan.noise is not None:
             self.origin = repr(plan.noise)
         elif image.error is None:
             self.origin = "estimated"
+
+    def _find_tilt(self, data: np.ndarray, bad: np.ndarray) -> np.ndarray:
+        """Return how the sky of some data is tilted; not at all where the user knows the sky."""
+        if not callable(self.plan.bkg_estimator):
+            return np.zeros(data.shape)
+        return measure_tilt(data, bad)
+
+    def _set_sky(self, sky, bias2: float, tilt: np.ndarray) -> None:
+        """Take a level and a tilt for the sky."""
+        self.sky = np.asarray(sky.level, dtype=float) + tilt
+        error = np.sqrt(sky.error**2 + bias2)
+        self.sky_error = float(error * (PLANE_ERROR if tilt.any() else 1.0))
 
     def observe(
         self,
@@ -64,7 +77,9 @@ class Observer:
         nuisance = self._blank_modes()
         if nuisance is not None and modes is not None:
             nuisance[: len(modes)] = modes
-        return Pixels(data, weight, self.sky, self.sky_error, PixelNoise(noise, known), nuisance)
+        noises = PixelNoise(noise, known)
+        cores = self.image.cores
+        return Pixels(data, weight, self.sky, self.sky_error, noises, nuisance, cores)
 
     def _doubt(self, model: np.ndarray) -> np.ndarray | float:
         """Return the variance of the PSF's white error, from light that fits have found.
@@ -119,9 +134,9 @@ class Observer:
         outside = self.image.good & ~inside
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
             residual = self.image.data - model
-            sky, bias2 = _measure_sky(estimator, residual, ~outside)
-            self.sky = np.broadcast_to(np.asarray(sky.level, dtype=float), residual.shape).copy()
-            self.sky_error = float(np.sqrt(sky.error**2 + bias2))
+            tilt = self._find_tilt(residual, ~outside)
+            sky, bias2 = _measure_sky(estimator, residual - tilt, ~outside)
+            self._set_sky(sky, bias2, tilt)
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf

@@ -39,6 +39,8 @@ class Pixels:
     nuisance : (J, ny, nx) array or None
         Images of unknown amplitude, one each in every group: linear parameters nobody asked for,
         with the priors of the run's ``nuisance_sd``.
+    cores : (k, 3) array or None
+        x, y and radius of saturated cores, which no finder can see.
     """
 
     data: np.ndarray
@@ -47,6 +49,7 @@ class Pixels:
     sky_error: float
     noise: PixelNoise = field(default_factory=PixelNoise)
     nuisance: np.ndarray | None = None
+    cores: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,10 @@ __all__ = [
 def detect_sources(
     plan: LoopPlan, pixels: Pixels, model: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (n, 2) and aperture fluxes of the finder's sources on the residual."""
+    """Return positions (n, 2) and aperture fluxes of the finder's sources on the residual.
+
+    Saturated cores are among them: a finder sees nothing where pixels are bad.
+    """
     good = pixels.weight > 0.0
     with np.errstate(divide="ignore"):
         noise = np.where(good, 1.0 / np.sqrt(pixels.weight), 1.0)
@@ -44,6 +47,8 @@ def detect_sources(
     ny, nx = residual.shape
     inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
     place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)
+    if pixels.cores is not None:
+        place = _add_cores(place, pixels.cores, model, plan.settings.fwhm)
     place = np.unique(place, axis=0) if place.size else place.reshape(0, 2)
     flux = estimate_flux(
         residual,
@@ -54,6 +59,19 @@ def detect_sources(
         radius=plan.aperture_radius,
     )
     return place, flux
+
+
+def _add_cores(place: np.ndarray, cores: np.ndarray, model: np.ndarray, fwhm: float) -> np.ndarray:
+    """Return the places and those of saturated cores that the model has nothing of yet.
+
+    What lies within a FWHM of their rims is a second sight of them; once their wings are in the
+    model, it is not.
+    """
+    ny, nx = model.shape
+    col, row = (np.floor(cores[:, i] + 0.5).astype(int) for i in (0, 1))
+    cores = cores[model[np.clip(row, 0, ny - 1), np.clip(col, 0, nx - 1)] == 0.0]
+    distance = np.hypot(*(place[:, None] - cores[:, :2]).transpose(2, 0, 1)) - cores[:, 2]
+    return np.concatenate([cores[:, :2], place[np.all(distance > fwhm, axis=1)]])
 
 
 def list_detections(

@@ -166,8 +166,12 @@ def _sample_groups(
             if _is_better(again.stats[0], draws.stats[g], plan.budget):
                 _replace_group(draws, again, data, int(g))
                 engine[g] = name
+    given = settings.priors
     constants = log_constants(
-        data, scene.pixels.noise.model, has_functions=bool(settings.priors.functions)
+        data,
+        scene.pixels.noise.model,
+        has_functions=bool(given.functions),
+        density=None if given.scene is None else given.scene.density,
     )
     draws.stats[:, batches.LOG_Z] += constants
     draws.stats[np.isnan(draws.stats[:, batches.LOG_Z]), batches.LOG_Z_ERROR] = np.nan

@@ -28,7 +28,7 @@ from bayesphot.patch import Pixels, SourceState
 from bayesphot.priors import SHAPE_WIDTH, LogNormal, PriorSet
 from bayesphot.settings import ModelSettings
 
-__all__ = ["estimate_flux", "find_radii", "set_priors", "start_sources"]
+__all__ = ["estimate_flux", "find_flux_errors", "find_radii", "set_priors", "start_sources"]
 
 #: Radii of the position discs in FWHM: alone, and where discs of the first radius meet.
 ALONE = 1.0
@@ -126,7 +126,7 @@ def set_priors(
     if not given.has_flux:
         # Sources that cannot move make no dipoles: their fluxes need no floor.
         floored = overlap & (settings.free_x or settings.free_y)
-        floor = FLOOR * _known_flux_error(prior[:, :2], start[:, 3], pixels)
+        floor = FLOOR * find_flux_errors(prior[:, :2], np.exp(start[:, 3]), pixels)
         prior[:, FLUX_FLOOR] = np.where(floored, floor, -np.inf)
     _set_own_fluxes(prior, columns)
     _set_shape(prior, start, given)
@@ -239,8 +239,8 @@ def find_radii(center: np.ndarray, grouped, settings: ModelSettings):
     return radius, overlap
 
 
-def _known_flux_error(center: np.ndarray, log_sigma: np.ndarray, pixels: Pixels) -> np.ndarray:
-    """Return the flux error with position, shape and sky known: 2 sqrt(pi) s noise.
+def find_flux_errors(center: np.ndarray, sigma: np.ndarray | float, pixels: Pixels) -> np.ndarray:
+    """Return flux errors (n,) with position, shape and sky known: 2 sqrt(pi) s noise.
 
     The noise is that of the pixel under the centre, or the image's typical one if it is bad.
     """
@@ -251,4 +251,4 @@ def _known_flux_error(center: np.ndarray, log_sigma: np.ndarray, pixels: Pixels)
     good = pixels.weight[pixels.weight > 0.0]
     typical = np.median(good) if good.size else 1.0
     noise = 1.0 / np.sqrt(np.where(weight > 0.0, weight, typical))
-    return 2.0 * np.sqrt(np.pi) * np.exp(log_sigma) * noise
+    return 2.0 * np.sqrt(np.pi) * sigma * noise

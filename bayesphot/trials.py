@@ -1,4 +1,8 @@
-"""New sources in the residual: found, and kept if the data prefer the group with them."""
+"""Sources on trial: kept if the data prefer their group with them.
+
+New ones are found in the residual; all that were found are tried again once the sources of a round
+are fitted together. Each is tested by refits of its whole group with and without it.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesphot.accept import accept_threshold, decide
+from bayesphot.accept import Odds, choose_odds, decide, weigh_fit
 from bayesphot.catalog import Catalog, build_catalog
-from bayesphot.fitting import fit_groups, joint_sizes
-from bayesphot.kernels.batches import FIT_CHI2
+from bayesphot.fitting import fit_groups
+from bayesphot.kernels.structs import FLUX
 from bayesphot.mismatch import measure_mismatch
-from bayesphot.patch import cut_batch, make_boxes, make_shared_priors
+from bayesphot.patch import GroupData, cut_batch, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
 from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Scene, render_fitted_modes
 from bayesphot.settings import ModelSettings
+from bayesphot.starts import find_flux_errors
+from bayesphot.vacant import weigh_sky
 
-__all__ = ["find_more"]
+__all__ = ["find_more", "try_sources"]
 
 #: A detection nearer than this (in FWHM) to a source, or to a place refused before, is no news.
 COVERED = 0.5
+#: Sources of so many times the threshold's signal to noise need no trial.
+BEYOND_DOUBT = 2.0
 
 
 def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarray):
@@ -37,9 +45,62 @@ def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarra
     place, flux = _thin_out(place[order], flux[order], reach)
     if place.shape[0] == 0:
         return np.empty((0, 3)), refused
-    keep = _test_candidates(doubtful, plan, place, flux, good)
+    n_old = len(scene.catalog)
+    last = scene.catalog.id.max(initial=0)
+    new = build_catalog(place[:, 0], place[:, 1], flux=flux, id=last + 1 + np.arange(flux.size))
+    joint = Catalog.concatenate([scene.catalog, new])
+    sources, grouped = place_sources(joint, scene.pixels, plan, scene)
+    # Brightest first: so they were appended.
+    new_rows = n_old + np.arange(flux.size)
+    # The model has no light of theirs.
+    light = sources.value.copy()
+    light[new_rows, FLUX] = 0.0
+    trial = Scene(doubtful.pixels, joint, sources, grouped, None, scene.model)
+    keep = _test_in_turn(trial, plan, new_rows, good, light=light)
     refused = np.concatenate([refused, place[~keep]])
     return np.column_stack([place[keep], flux[keep]]), refused
+
+
+def try_sources(scene: Scene, plan: LoopPlan, good: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return which sources (n,) of a fitted scene the data prefer to be there, or were given.
+
+    Those whose flux is not far beyond doubt are all taken out, and put back one after the other,
+    brightest first, where the odds are for them. ``given`` are ids that nobody doubts.
+    """
+    keep = np.ones(len(scene.catalog), dtype=bool)
+    found = ~np.isin(scene.catalog.id, given)
+    if not found.any():
+        return keep
+    doubtful = _doubt(scene, plan.settings)
+    suspect = _list_suspects(scene, doubtful, plan, good)
+    suspect = suspect[found[suspect]]
+    if suspect.size == 0:
+        return keep
+    keep[suspect] = _test_in_turn(doubtful, plan, suspect, good)
+    return keep
+
+
+def _list_suspects(scene: Scene, doubtful: Scene, plan: LoopPlan, good: np.ndarray) -> np.ndarray:
+    """Return sources that may be none, brightest first."""
+    grouped, fit = scene.grouped, scene.fitted
+    if not plan.settings.free_flux:
+        return np.empty(0, dtype=np.int64)
+    error = np.empty(len(scene.catalog))
+    for g in range(grouped.n_group):
+        member = grouped.member[grouped.start[g] : grouped.start[g + 1]]
+        # Fluxes come first.
+        with np.errstate(invalid="ignore"):
+            error[member] = np.sqrt(np.diagonal(fit.covariance_of(g))[: member.size])
+    row, col = (np.floor(scene.sources.value[:, i] + 0.5).astype(int) for i in (1, 0))
+    ny, nx = scene.pixels.weight.shape
+    place = (np.clip(row, 0, ny - 1), np.clip(col, 0, nx - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error *= np.sqrt(scene.pixels.weight[place] / doubtful.pixels.weight[place])
+        flux = scene.sources.value[:, FLUX]
+        threshold = choose_odds(None, int(good.sum()), plan.settings.shape_start).threshold
+        suspect = ~(flux > BEYOND_DOUBT * threshold * error)
+    chosen = np.flatnonzero(suspect)
+    return chosen[np.argsort(-flux[chosen], kind="stable")]
 
 
 def _doubt(scene: Scene, settings: ModelSettings) -> Scene:
@@ -77,143 +138,137 @@ def _thin_out(place: np.ndarray, flux: np.ndarray, reach: float):
     return place[keep], flux[keep]
 
 
-def _test_candidates(scene, plan: LoopPlan, place, flux, good) -> np.ndarray:
-    """Return which candidates the data prefer, brightest first within each group.
+@dataclass(frozen=True, eq=False)
+class _Queue:
+    """A group whose candidates wait for their turns."""
 
-    Each test refits the whole group with and without its candidate on the same pixels: those of
-    the group and of all its candidates.
+    member: np.ndarray
+    waiting: np.ndarray
+    kept: np.ndarray
+
+
+def _test_in_turn(
+    trial: Scene,
+    plan: LoopPlan,
+    candidates: np.ndarray,
+    good: np.ndarray,
+    *,
+    light: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return which candidates stay, in their order: that in which each group tests them.
+
+    The first candidate of every group is tested at once, then the second of those left, ...
+    ``light`` (n, 4) are the sources as they stand in the scene's model; default: its values.
     """
-    last = scene.catalog.id.max(initial=0)
-    candidates = build_catalog(
-        place[:, 0], place[:, 1], flux=flux, id=last + 1 + np.arange(flux.size)
-    )
-    joint = Catalog.concatenate([scene.catalog, candidates])
-    sources, grouped = place_sources(joint, scene.pixels, plan, scene)
-    trial = Scene(scene.pixels, joint, sources, grouped, None, scene.model)
-    threshold = accept_threshold(int(good.sum()), plan.settings.shape_start)
-    return _test_in_turn(trial, plan, len(scene.catalog), threshold)
+    settings = plan.settings
+    odds = choose_odds(settings.priors.scene, int(good.sum()), settings.shape_start)
+    queues = _list_queues(trial, candidates)
+    is_new = np.zeros(len(trial.catalog), dtype=bool)
+    is_new[candidates] = True
+    keep = np.zeros(len(trial.catalog), dtype=bool)
+    while queues:
+        # All members' own light out of it, and the pixels of all of them.
+        member, start = _lay_end_to_end([q.member for q in queues])
+        whole = cut_batch(
+            trial.pixels, trial.model, trial.sources, member, start, settings, in_model=light
+        )
+        chosen = [np.sort(np.append(q.kept, q.waiting[0])) for q in queues]
+        with_one = _fit_on(trial, settings, whole, chosen, is_new, odds)
+        kept_ones = [np.sort(q.kept) for q in queues]
+        without = _fit_on(trial, settings, whole, kept_ones, is_new, odds)
+        after = []
+        for i, queue in enumerate(queues):
+            source, kept = queue.waiting[0], queue.kept
+            flux = float(with_one.fluxes[i][chosen[i] == source][0])
+            keep[source], _ = decide(with_one.fitted[i], without.fitted[i], flux, odds)
+            if keep[source]:
+                kept = np.append(kept, source)
+            if queue.waiting.size > 1:
+                after.append(_Queue(queue.member, queue.waiting[1:], kept))
+        queues = after
+    return keep[candidates]
 
 
-def _test_in_turn(trial: Scene, plan: LoopPlan, n_old: int, threshold: float) -> np.ndarray:
-    """Test the first candidate of every group at once, then the second of those left, ..."""
+def _list_queues(trial: Scene, candidates: np.ndarray) -> list[_Queue]:
+    """Return the groups that have candidates, those in their order."""
     grouped = trial.grouped
+    turn = np.full(len(trial.catalog), -1)
+    turn[candidates] = np.arange(candidates.size)
     queues = []
     for g in range(grouped.n_group):
         member = grouped.member[grouped.start[g] : grouped.start[g + 1]]
-        new = member[member >= n_old]
-        if new.size:
-            # Candidates were appended brightest first.
-            queues.append((member, np.sort(new), member[member < n_old]))
-    keep = np.zeros(len(trial.catalog) - n_old, dtype=bool)
-    turn = 0
-    while queues:
-        chosen = [(member, list(kept) + [new[turn]], kept, new) for member, new, kept in queues]
-        with_one = _fit_on(trial, plan, [(m, np.sort(w)) for m, w, _, _ in chosen], n_old)
-        without = _fit_on(trial, plan, [(m, np.sort(k)) for m, _, k, _ in chosen], n_old)
-        after = []
-        decision = decide(
-            without.chi2,
-            with_one.chi2,
-            n_pixel=with_one.n_pixel,
-            n_parameter=with_one.n_parameter,
-            flux=[with_one.flux(i, q[3][turn]) for i, q in enumerate(chosen)],
-            threshold=threshold,
-        )
-        for i, (member, _, kept, new) in enumerate(chosen):
-            if decision.keep[i]:
-                keep[new[turn] - n_old] = True
-                kept = np.append(kept, new[turn])
-            if turn + 1 < new.size:
-                after.append((member, new, kept))
-        queues = after
-        turn += 1
-    return keep
+        waiting = member[turn[member] >= 0]
+        if waiting.size:
+            waiting = waiting[np.argsort(turn[waiting])]
+            queues.append(_Queue(member, waiting, member[turn[member] < 0]))
+    return queues
 
 
 @dataclass(frozen=True, eq=False)
 class _TrialFit:
-    """Chi-squared and fluxes of groups fitted on given pixels."""
+    """Groups fitted on given pixels: what the odds need, and fluxes of the chosen members."""
 
-    chi2: np.ndarray
-    n_pixel: np.ndarray
-    n_parameter: np.ndarray
-    members: list[np.ndarray]
+    fitted: list
     fluxes: list[np.ndarray]
 
-    def flux(self, i: int, source: int) -> float:
-        """Return the fitted flux of one source of trial i."""
-        return float(self.fluxes[i][self.members[i] == source][0])
+
+def _lay_end_to_end(groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return members of groups one after the other, and where each begins."""
+    start = np.concatenate([[0], np.cumsum([group.size for group in groups])])
+    return np.concatenate(groups), start.astype(np.int64)
 
 
-def _fit_on(trial: Scene, plan: LoopPlan, jobs: list, n_old: int) -> _TrialFit:
-    """Fit chosen members of groups on the pixels of all their members' boxes."""
-    chi2, n_pixel, n_parameter = (np.zeros(len(jobs)) for _ in range(3))
-    members = [chosen for _, chosen in jobs]
-    fluxes = [np.empty(0) for _ in jobs]
-    # A group of candidates alone has no "without": its pixels' own chi-squared stands for it.
-    full = [i for i, (_, chosen) in enumerate(jobs) if chosen.size]
-    empty = [i for i, (_, chosen) in enumerate(jobs) if not chosen.size]
-    center = trial.sources.center
-    shape = trial.pixels.data.shape
-    in_model = trial.sources.value.copy()
-    in_model[n_old:, 2] = 0.0
-
-    def box_members(i: int) -> np.ndarray:
-        """Return the boxes of all members of a job, chosen or not."""
-        x, y = center[jobs[i][0]].T
-        return make_boxes(x, y, plan.settings.fit_shape, shape)
-
+def _fit_on(
+    trial: Scene, settings: ModelSettings, whole: GroupData, chosen: list, is_new, odds: Odds
+) -> _TrialFit:
+    """Fit chosen members of groups on the pixels of all their members."""
+    fluxes = [np.empty(0) for _ in chosen]
+    # A group of candidates alone has no other fit than that of its sky.
+    fitted = [weigh_sky(whole, i) if some.size == 0 else None for i, some in enumerate(chosen)]
+    full = [i for i, some in enumerate(chosen) if some.size]
     if full:
-        boxes = [box_members(i) for i in full]
-        box_start = np.concatenate([[0], np.cumsum([b.shape[0] for b in boxes])])
-        member = np.concatenate([members[i] for i in full])
-        start = np.concatenate([[0], np.cumsum([members[i].size for i in full])])
-        # Members left out of a trial stay in the model: only candidates can be, and their flux
-        # there is zero.
-        data = cut_batch(
-            trial.pixels,
-            trial.model,
-            trial.sources,
-            member,
-            start.astype(np.int64),
-            plan.settings,
-            in_model=in_model,
-            box=np.concatenate(boxes),
-            box_start=box_start.astype(np.int64),
-        )
+        member, start = _lay_end_to_end([chosen[i] for i in full])
+        data = _cut_chosen(trial, settings, whole, full, member, start)
         fit = restart_doubtful(data, fit_groups(data))
-        for place, i in enumerate(full):
-            chi2[i] = fit.group[place, FIT_CHI2]
-            n_pixel[i] = data.n_pixel[place]
-            fluxes[i] = fit.source[start[place] : start[place + 1], 2]
-        n_parameter[full] = joint_sizes(data)
-    for i in empty:
-        chi2[i] = _sky_chi2(trial, box_members(i), plan.settings)
-    return _TrialFit(chi2, n_pixel, n_parameter, members, fluxes)
+        pdfs = _choose_pdfs(trial, settings, member, is_new, odds)
+    for place, i in enumerate(full):
+        here = slice(start[place], start[place + 1])
+        layout = settings.layout(here.stop - here.start, sampling=False)
+        fitted[i] = weigh_fit(data, fit, place, layout, pdfs[here])
+        fluxes[i] = fit.source[here, FLUX]
+    return _TrialFit(fitted, fluxes)
 
 
-def _sky_chi2(trial: Scene, box: np.ndarray, settings: ModelSettings) -> float:
-    """Return the chi-squared of a union of boxes with no source of its own.
+def _cut_chosen(
+    trial: Scene, settings: ModelSettings, whole: GroupData, full: list[int], member, start
+) -> GroupData:
+    """Return the patches of whole groups with some of their members, the others' light left out."""
+    batch = whole.batch
+    boxes, pixels = [], []
+    for i in full:
+        mates = whole.member[batch.source_start[i] : batch.source_start[i + 1]]
+        x, y = trial.sources.center[mates].T
+        boxes.append(make_boxes(x, y, settings.fit_shape, trial.model.shape))
+        pixels.append(batch.neighbours[batch.pixel_start[i] : batch.pixel_start[i + 1]])
+    data = cut_batch(
+        trial.pixels,
+        trial.model,
+        trial.sources,
+        member,
+        start,
+        settings,
+        box=np.concatenate(boxes),
+        box_start=np.concatenate([[0], np.cumsum([len(box) for box in boxes])]).astype(np.int64),
+    )
+    return data.condition(np.concatenate(pixels))
 
-    Sky and nuisances are as in the fits.
-    """
-    use = np.zeros(trial.pixels.data.shape, dtype=bool)
-    for r0, r1, c0, c1 in box:
-        use[r0:r1, c0:c1] = True
-    row, col = np.nonzero(use & (trial.pixels.weight > 0.0))
-    weight = trial.pixels.weight[row, col]
-    residual = (trial.pixels.data - trial.model)[row, col]
-    if settings.n_shared and row.size:
-        first = np.array([box[:, 0].min(), box[:, 2].min()])
-        end = np.array([box[:, 1].max(), box[:, 3].max()])
-        patch = np.array([[*(end - first), *first]])
-        prior = make_shared_priors(trial.pixels, patch, settings)[0]
-        middle = first + 0.5 * (end - first - 1)
-        columns = np.stack([np.ones(row.size), col - middle[1], row - middle[0]])
-        columns = columns[: settings.n_sky]
-        if trial.pixels.nuisance is not None:
-            columns = np.concatenate([columns, trial.pixels.nuisance[:, row, col]])
-        gram = (columns * weight) @ columns.T + np.diag(prior[:, 1])
-        product = (columns * weight) @ residual + prior[:, 0] * prior[:, 1]
-        residual = residual - np.linalg.lstsq(gram, product, rcond=None)[0] @ columns
-    return float((weight * residual**2).sum())
+
+def _choose_pdfs(trial: Scene, settings: ModelSettings, member, is_new, odds: Odds) -> list:
+    """Return the priors of some sources' fluxes that the odds count."""
+    if odds.scene is not None:
+        return [odds.scene.flux_pdf] * len(member)
+    errors = find_flux_errors(trial.sources.center[member], settings.shape_start, trial.pixels)
+    return [
+        odds.flux_pdf(float(error)) if is_new[source] else None
+        for source, error in zip(member, errors, strict=True)
+    ]

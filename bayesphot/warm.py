@@ -41,11 +41,13 @@ def warmup() -> float:
 
 
 def _evaluate_target(scene, model) -> None:
-    """Evaluate the collapsed density of one group, as engines to come will."""
+    """Evaluate the collapsed density of one group, and one more source in it."""
     import numpy as np
 
     from bayesphot.kernels.structs import N_PRIOR
+    from bayesphot.one_more import weigh_one_more
     from bayesphot.patch import Pixels, SourceState, cut_batch
+    from bayesphot.priors import Normal
     from bayesphot.settings import ModelSettings
     from bayesphot.target import Target
 
@@ -67,3 +69,4 @@ def _evaluate_target(scene, model) -> None:
     )
     target = Target(data, 0, settings.layout(1, sampling=True))
     target.log_density(target.start())
+    weigh_one_more(target, value, np.zeros(1), 14.0, 12.0, Normal(0.0, 1.0))

@@ -19,6 +19,7 @@ from .sky import (
     estimate_noise,
     estimate_sky,
 )
+from .tilt import measure_tilt
 
 __all__ = [
     "MADStdBackgroundRMS",
@@ -32,4 +33,5 @@ __all__ = [
     "StdBackgroundRMS",
     "estimate_noise",
     "estimate_sky",
+    "measure_tilt",
 ]

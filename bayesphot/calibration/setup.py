@@ -76,7 +76,8 @@ def read_setup(
     sky = _read_sky(phot, background)
     _check_drawable(phot)
     error, true_error = _read_errors(phot, source, error, true_error)
-    priors = {**(phot.priors or {}), "flux": flux}
+    # Truths and fits have as many sources as they are told: odds of sources do not enter.
+    priors = {k: v for k, v in (phot.priors or {}).items() if k != "scene"} | {"flux": flux}
     if not isinstance(sky, float):
         priors["background"] = sky
     given = {
@@ -163,6 +164,8 @@ def _is_law(value: Any) -> bool:
 def _read_flux(phot: BasicPSFPhotometry, flux: Any) -> Any:
     """Return the proper prior of the fluxes."""
     own = (phot.priors or {}).get("flux")
+    scene = (phot.priors or {}).get("scene")
+    own = own if scene is None else scene.flux_pdf
     if flux is not None and own is not None and flux != own:
         raise ValueError(
             "flux and phot.priors['flux'] must be the same, for truths are drawn from the prior "
@@ -237,7 +240,7 @@ def _read_shape(phot: BasicPSFPhotometry) -> Any:
 def _check_drawable(phot: BasicPSFPhotometry) -> None:
     """Raise ValueError for priors of positions and shape that nothing can be drawn from."""
     for name, prior in (phot.priors or {}).items():
-        if name in ("position", "flux", "background"):
+        if name in ("position", "flux", "background", "scene"):
             continue
         # A flat prior of a coordinate is proper inside its disc.
         if not _is_law(prior):

@@ -7,9 +7,9 @@ import math
 import secrets
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,11 @@ from bayesphot.execute import Workers
 from bayesphot.image import Image, find_resampling, prepare_image
 from bayesphot.interrupted import InterruptedRun
 from bayesphot.loop import LoopPlan, LoopResult, run_loop
-from bayesphot.priors import normalise_priors
+from bayesphot.priors import ScenePrior, normalise_priors
 from bayesphot.psf import describe_psf
 from bayesphot.result import PhotometryResult
 from bayesphot.sample import sample_scene
+from bayesphot.saturation import mask_plateau
 from bayesphot.settings import ModelSettings
 
 __all__ = ["BasicPSFPhotometry"]
@@ -74,8 +75,9 @@ class BasicPSFPhotometry:
         None: the compiled least squares. Any astropy fitter works, slower.
     sampler : Sampler, EmceeSampler or False, optional
         None: ``Sampler()``. False: least squares only; posterior columns are NaN.
-    priors : mapping, optional
-        From parameter names to distributions: see `bayesphot.priors.normalise_priors`.
+    priors : mapping or ScenePrior, optional
+        From parameter names to distributions: see `bayesphot.priors.normalise_priors`. A
+        `ScenePrior` is the prior of all sources, ``{"scene": it}``.
     noise : CCDNoise, PoissonNoise, StudentTNoise, ContaminatedGaussian or NormalNoise, optional
         How pixels scatter. The first two have their variance from the fitted model, the others
         their scale from ``error``. None: normal noise from ``error``, or estimated from the
@@ -128,7 +130,7 @@ class BasicPSFPhotometry:
     bkg_estimator: Any = None
     fitter: Any = None
     sampler: Any = None
-    priors: Mapping | None = None
+    priors: Any = None
     noise: Any = None
     psf_error: Any = None
     fit_background: Any = "prior"
@@ -162,7 +164,9 @@ class BasicPSFPhotometry:
         set_field(self, "sampler", read_sampler(self.sampler))
         if self.priors is not None:
             normalise_priors(self.priors, psf.shape_names, float(psf.shape_start[0]))
-            set_field(self, "priors", dict(self.priors))
+            given = self.priors
+            given = {"scene": given} if isinstance(given, ScenePrior) else dict(given)
+            set_field(self, "priors", given)
         check_noise(self.noise)
         check_psf_error(self.psf_error, psf, self.noise)
         if not isinstance(self.fit_background, (str, bool)) or (
@@ -240,7 +244,7 @@ class BasicPSFPhotometry:
             there is nothing to keep, and the KeyboardInterrupt itself is raised.
         """
         begin = time.perf_counter()
-        prepared = prepare_image(image, error, mask, stacklevel=3)
+        prepared, plateau = mask_plateau(prepare_image(image, error, mask, stacklevel=3))
         check_image(prepared, self.noise)
         self._warn_of_resampling(prepared)
         settings = self._make_settings()
@@ -264,7 +268,8 @@ class BasicPSFPhotometry:
         )
         looped = run_loop(prepared, catalog, plan)
         fitted = time.perf_counter()
-        return self._sample(prepared, looped, settings, workers, begin, fitted)
+        about = {} if plateau is None else {"saturation": asdict(plateau)}
+        return self._sample(prepared, looped, settings, workers, begin, fitted, about)
 
     def _warn_of_resampling(self, image: Image) -> None:
         """Warn of noise that the image's header says is correlated, and nobody has said how."""
@@ -316,7 +321,9 @@ class BasicPSFPhotometry:
             inflation=inflation,
         )
 
-    def _sample(self, image: Image, looped: LoopResult, settings, workers, begin, fitted):
+    def _sample(
+        self, image: Image, looped: LoopResult, settings, workers, begin, fitted, about: dict
+    ):
         """Sample the final scene and return the result."""
         seed = self.seed
         if seed is None:
@@ -335,7 +342,7 @@ class BasicPSFPhotometry:
         if len(looped.catalog) == 0:
             warn("no source was found: the table is empty", depth=2)
         seconds = {"least_squares": fitted - begin, "sampling": done - fitted}
-        meta = describe_run(self, looped, settings, seed, seconds)
+        meta = describe_run(self, looped, settings, seed, seconds) | about
         interrupted = sampled is not None and sampled.interrupted
         result = assemble_result(
             Report(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesphot.accept import ALPHA, FAINTEST
 from bayesphot.loop import LoopResult
 from bayesphot.settings import ModelSettings
 
@@ -82,4 +83,9 @@ def describe_priors(priors, columns, settings: ModelSettings) -> str:
         "flat, at least -5 times its error where discs of group mates meet; sigma log-normal "
         f"about its start; sky {settings.background}"
     )
+    if settings.priors.scene is None:
+        parts.append(
+            f"detections stay at even odds, flux as f^-2 from {FAINTEST:g} errors on, so many that "
+            f"noise brings less than {ALPHA:g} in an image"
+        )
     return "; ".join(parts)

@@ -18,8 +18,9 @@ class IterativelySubtractedPSFPhotometry(BasicPSFPhotometry):
     """PSF photometry that finds again in the residual until nothing new is accepted.
 
     New detections join their neighbours' group; the whole group is refitted from the
-    unsubtracted image and the detection stays only if the data prefer it. The posterior is
-    sampled once, when the scene is final.
+    unsubtracted image. A detection stays only if the odds are for it: by default noise brings less
+    than 0.01 sources in an image; ``priors=ScenePrior(density, flux_pdf)`` sets them. The posterior
+    is sampled once, when the scene is final.
 
     Parameters
     ----------

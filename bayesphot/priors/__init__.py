@@ -18,6 +18,7 @@ from bayesphot.priors.distributions import (
     Uniform,
 )
 from bayesphot.priors.drawing import can_draw, draw_prior
+from bayesphot.priors.scene_prior import ScenePrior
 
 __all__ = [
     "SHAPE_WIDTH",
@@ -29,6 +30,7 @@ __all__ = [
     "PowerLaw",
     "Prior",
     "PriorSet",
+    "ScenePrior",
     "TruncatedNormal",
     "Uniform",
     "can_draw",

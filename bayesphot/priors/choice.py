@@ -16,6 +16,7 @@ from bayesphot.priors.distributions import (
     TruncatedNormal,
     Uniform,
 )
+from bayesphot.priors.scene_prior import ScenePrior
 
 __all__ = ["SHAPE_WIDTH", "PriorSet", "check_prior_columns", "normalise_priors"]
 
@@ -32,7 +33,8 @@ class PriorSet:
     Positions: a disc of ``radius`` pixels (None: 1 FWHM alone, 0.5 FWHM where discs of 1 FWHM
     meet) times ``x`` and ``y``, distributions of the offset from the start; flux: flat; shape:
     log-normal about its start; background: as ``fit_background`` says. ``functions`` are log
-    densities in Python, which only emcee can take.
+    densities in Python, which only emcee can take. ``scene`` is the prior of all sources, whose
+    ``flux_pdf`` then is ``flux``.
     """
 
     radius: float | None = None
@@ -42,6 +44,7 @@ class PriorSet:
     shape: Prior | None = None
     background: Prior | None = None
     functions: tuple[tuple[str, Callable], ...] = ()
+    scene: ScenePrior | None = None
 
     @property
     def has_flux(self) -> bool:
@@ -53,18 +56,22 @@ class PriorSet:
 
 
 def normalise_priors(
-    priors: Mapping | None, shape_names: tuple[str, ...], shape_start: float | None = None
+    priors: Mapping | ScenePrior | None,
+    shape_names: tuple[str, ...],
+    shape_start: float | None = None,
 ) -> PriorSet:
     """Return the prior set of a mapping from parameter names to distributions.
 
     Parameters
     ----------
-    priors : mapping or None
-        Keys ``"position"`` (`Disc`); ``"x"``, ``"y"`` (of the offset from the start);
-        ``"flux"``; a shape's name; ``"background"`` (the total level: `Normal`, `Uniform` or
-        `TruncatedNormal`). Values: `Uniform`, `Normal`, `LogNormal`, `LogUniform`, `PowerLaw`,
-        `HalfNormal`, `TruncatedNormal`, a frozen scipy distribution, or a callable from an
-        array of values to their log densities; the last two make emcee the engine.
+    priors : mapping, ScenePrior or None
+        A `ScenePrior` alone stands for ``{"scene": it}``. Keys ``"position"`` (`Disc`); ``"x"``,
+        ``"y"`` (of the offset from the start); ``"flux"``; a shape's name; ``"background"`` (the
+        total level: `Normal`, `Uniform` or `TruncatedNormal`); ``"scene"`` (`ScenePrior`: odds of
+        sources, and the prior of their fluxes in place of ``"flux"``). Values: `Uniform`,
+        `Normal`, `LogNormal`, `LogUniform`, `PowerLaw`, `HalfNormal`, `TruncatedNormal`, a frozen
+        scipy distribution, or a callable from an array of values to their log densities; the
+        last two make emcee the engine.
     shape_names : tuple of str
         The PSF's shape parameters.
     shape_start : float, optional
@@ -74,12 +81,15 @@ def normalise_priors(
     ------
     ValueError
         For an unknown parameter, a distribution the parameter cannot take, one that excludes
-        the start, or one that is improper where the data may not hold the parameter.
+        the start, or one that is improper where the data may not hold the parameter; for a
+        prior of the flux beside that of the scene.
     TypeError
-        If ``priors`` is not a mapping.
+        If ``priors`` is not a mapping, or ``priors["scene"]`` no `ScenePrior`.
     """
     if priors is None:
         return PriorSet()
+    if isinstance(priors, ScenePrior):
+        priors = {"scene": priors}
     if not isinstance(priors, Mapping):
         raise TypeError(f"priors must map parameter names to distributions, found {priors!r}")
     names = ("x", "y", "flux", *shape_names, "background")
@@ -91,9 +101,12 @@ def normalise_priors(
                 raise ValueError(f"priors['position'] must be Disc, found {prior!r}")
             chosen["radius"] = prior.radius
             continue
+        if name == "scene":
+            chosen |= _read_scene(prior, priors)
+            continue
         if name not in names:
             raise ValueError(
-                f"priors: no parameter {name!r}; there are {sorted((*names, 'position'))}"
+                f"priors: no parameter {name!r}; there are {sorted((*names, 'position', 'scene'))}"
             )
         key = "shape" if name in shape_names else name
         function = _read_function(name, prior)
@@ -103,6 +116,18 @@ def normalise_priors(
             _check_prior(name, key, prior, shape_start)
             chosen[key] = prior
     return PriorSet(**chosen, functions=tuple(functions))
+
+
+def _read_scene(scene, priors: Mapping) -> dict[str, Any]:
+    """Return what the prior of the scene sets."""
+    if not isinstance(scene, ScenePrior):
+        raise TypeError(f"priors['scene'] must be a ScenePrior, found {scene!r}")
+    if "flux" in priors:
+        raise ValueError(
+            "priors['flux'] and the flux_pdf of priors['scene'] are one thing: give one of them, "
+            f"found {priors['flux']!r} and {scene.flux_pdf!r}"
+        )
+    return {"scene": scene, "flux": scene.flux_pdf}
 
 
 def _read_function(name: str, prior) -> Callable | None:

@@ -1,0 +1,166 @@
+"""The odds of one more source, asked of the samplers: what `accept` approximates.
+
+The loop decides by Laplace's evidence at the optimum. Here a group is sampled with and without a
+source at some place, on the same pixels, and the two evidences are compared: slow, and exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesphot.accept import choose_odds
+from bayesphot.catalog import Catalog, build_catalog
+from bayesphot.collect import Places
+from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
+from bayesphot.kernels.structs import NORMAL_NOISE
+from bayesphot.patch import Pixels, cut_batch, make_boxes
+from bayesphot.plan import LoopPlan
+from bayesphot.populate import place_sources
+from bayesphot.priors import ScenePrior
+from bayesphot.refit import fit_scene
+from bayesphot.render import render_sources
+from bayesphot.sample import SamplingPlan, sample_scene
+from bayesphot.scene import Scene
+from bayesphot.starts import find_flux_errors
+from bayesphot.vacant import weigh_sky
+
+__all__ = ["SampledOdds", "sample_odds"]
+
+
+@dataclass(frozen=True)
+class SampledOdds:
+    """Posterior odds of one more source by the evidence of the samplers.
+
+    Parameters
+    ----------
+    log_odds : float
+        ln of the odds, the prior odds included; NaN where the sky has no proper prior.
+    error : float
+        Its standard error.
+    log_z, log_z_without : float
+        The two evidences.
+    engine : str
+        The engine that sampled the group with the source.
+    """
+
+    log_odds: float
+    error: float
+    log_z: float
+    log_z_without: float
+    engine: str
+
+
+def sample_odds(
+    scene: Scene,
+    plan: LoopPlan,
+    sampling: SamplingPlan,
+    *,
+    x: float,
+    y: float,
+    flux: float,
+    seed: int,
+) -> SampledOdds:
+    """Sample the group of a place with and without a source there.
+
+    Parameters
+    ----------
+    scene : Scene
+        A fitted scene, e.g. at the end of the loop.
+    plan : LoopPlan
+        Its stages and model. Without a `ScenePrior` the default one of `bayesphot.accept` is taken,
+        for all members of the group.
+    sampling : SamplingPlan
+        Engines and their budget.
+    x, y, flux : float
+        The source's start, such as the peak of `bayesphot.one_more`.
+    seed : int
+        Seed of the sampling.
+    """
+    new = build_catalog([x], [y], flux=[flux], id=[int(scene.catalog.id.max(initial=0)) + 1])
+    joint = Catalog.concatenate([scene.catalog, new])
+    plan = _complete_priors(scene, plan, x, y)
+    _, grouped = place_sources(joint, scene.pixels, plan, scene)
+    mates = np.flatnonzero(grouped.labels == grouped.labels[-1])
+    reach = int(math.ceil(max(np.ptp(joint.x[mates]), np.ptp(joint.y[mates])))) + 1
+    own = (joint.x[mates], joint.y[mates], plan.settings.fit_shape, scene.model.shape)
+    pixels = _keep_union(scene.pixels, make_boxes(*own))
+    # Boxes that each hold those of all members: pixels do not depend on who is there.
+    rows, cols = (side + 2 * reach for side in plan.settings.fit_shape)
+    plan = replace(plan, settings=replace(plan.settings, fit_shape=(rows, cols)))
+    whole = _single_out(scene, joint.select(mates), pixels, plan)
+    log_z, error, engine = _sample_evidence(whole, plan, sampling, seed)
+    if mates.size > 1:
+        rest = _single_out(scene, joint.select(mates[:-1]), pixels, plan)
+        without, without_error, _ = _sample_evidence(rest, plan, sampling, seed)
+    else:
+        without, without_error = _integrate_sky(whole, plan), 0.0
+    return SampledOdds(log_z - without, math.hypot(error, without_error), log_z, without, engine)
+
+
+def _complete_priors(scene: Scene, plan: LoopPlan, x: float, y: float) -> LoopPlan:
+    """Return the plan with a prior of the scene."""
+    settings = plan.settings
+    if settings.priors.scene is not None:
+        return plan
+    n_good = int((scene.pixels.weight > 0.0).sum())
+    odds = choose_odds(None, n_good, settings.shape_start)
+    error = find_flux_errors(np.array([[x, y]]), settings.shape_start, scene.pixels)[0]
+    prior = ScenePrior(odds.density, odds.flux_pdf(float(error)))
+    priors = replace(settings.priors, scene=prior, flux=prior.flux_pdf)
+    return replace(plan, settings=replace(settings, priors=priors))
+
+
+def _keep_union(pixels: Pixels, boxes: np.ndarray) -> Pixels:
+    """Return the pixels with those outside a union of boxes left out."""
+    use = np.zeros(pixels.data.shape, dtype=bool)
+    for r0, r1, c0, c1 in boxes:
+        use[r0:r1, c0:c1] = True
+    return replace(pixels, weight=np.where(use, pixels.weight, 0.0))
+
+
+def _single_out(scene: Scene, catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
+    """Return a fitted scene of one group, all other sources subtracted from its pixels."""
+    shape, kind = scene.model.shape, plan.settings.psf_kind
+    mates = np.isin(scene.catalog.id, catalog.id)
+    others = render_sources(shape, scene.sources.value[~mates], kind)
+    pixels = replace(pixels, data=np.where(pixels.weight > 0.0, pixels.data - others, 0.0))
+    together = replace(catalog, group_id=np.zeros(len(catalog), dtype=np.int64))
+    sources, grouped = place_sources(together, pixels, plan, scene)
+    model = render_sources(shape, sources.value, kind)
+    part = Scene(pixels, together, sources, grouped, None, model)
+    return fit_scene(part, plan.settings, plan.workers)
+
+
+def _sample_evidence(
+    part: Scene, plan: LoopPlan, sampling: SamplingPlan, seed: int
+) -> tuple[float, float, str]:
+    """Return log evidence, its error and the engine of a scene of one group."""
+    n = len(part.catalog)
+    places = Places.find(part.grouped, np.arange(n), n)
+    sampled = sample_scene(part, plan.settings, sampling, seed, plan.workers, places=places, kept=0)
+    stats = sampled.stats[0]
+    return float(stats[LOG_Z]), float(stats[LOG_Z_ERROR]), str(sampled.engine[0])
+
+
+def _integrate_sky(part: Scene, plan: LoopPlan) -> float:
+    """Return the log evidence of the pixels of a scene of one source without it.
+
+    NaN where the sky's prior is improper, or the noise is not normal.
+    """
+    grouped = part.grouped
+    data = cut_batch(
+        part.pixels, part.model, part.sources, grouped.member, grouped.start, plan.settings
+    )
+    batch = data.batch
+    if batch.noise_kind[0] != NORMAL_NOISE:
+        return math.nan
+    sky = weigh_sky(data, 0)
+    with np.errstate(divide="ignore"):
+        norm = np.log(batch.weight[batch.weight > 0.0]).sum()
+        norm += np.log(batch.shared_prior[0, :, 1]).sum()
+    n = data.n_pixel[0] + batch.shared_prior.shape[1]
+    log_z = sky.log_rest - 0.5 * sky.chi2 + 0.5 * (norm - n * math.log(2.0 * math.pi))
+    return float(log_z) if math.isfinite(log_z) else math.nan

@@ -1,0 +1,44 @@
+"""The evidence of pixels without a source of their own: sky and nuisances alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bayesphot.accept import Fitted
+from bayesphot.patch import GroupData
+
+__all__ = ["weigh_sky"]
+
+
+def weigh_sky(data: GroupData, g: int) -> Fitted:
+    """Return the parts of the log evidence of a group's pixels when its sources are all out.
+
+    Sky and nuisances are linear: with Phi their columns, S0 their priors' covariance and
+    M = Phi^T W Phi + S0^-1, the evidence is that of `bayesphot.accept` at their optimum, C = M^-1.
+    """
+    batch = data.batch
+    here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
+    good = batch.weight[here] > 0.0
+    weight = batch.weight[here][good]
+    residual = (batch.data[here] - batch.neighbours[here])[good]
+    prior = batch.shared_prior[g]
+    n_shared, n_nuisance = len(prior), len(batch.nuisance)
+    freedom = max(residual.size - n_shared, 1)
+    if not n_shared or not residual.size:
+        return Fitted(float(weight @ residual**2), 0.0, freedom)
+    n_row, n_col = batch.rows[g, :2]
+    row, col = np.indices((n_row, n_col)).reshape(2, -1)[:, good]
+    columns = np.stack([np.ones(row.size), col - 0.5 * (n_col - 1), row - 0.5 * (n_row - 1)])
+    columns = columns[: n_shared - n_nuisance]
+    if n_nuisance:
+        columns = np.concatenate([columns, batch.nuisance[:, here][:, good]])
+    gram = (columns * weight) @ columns.T + np.diag(prior[:, 1])
+    product = (columns * weight) @ residual + prior[:, 0] * prior[:, 1]
+    value = np.linalg.lstsq(gram, product, rcond=None)[0]
+    residual = residual - value @ columns
+    sign, log_det = np.linalg.slogdet(gram)
+    rest = 0.5 * (n_shared * math.log(2.0 * math.pi) - log_det) if sign > 0.0 else math.nan
+    rest -= 0.5 * float(prior[:, 1] @ (value - prior[:, 0]) ** 2)
+    return Fitted(float(weight @ residual**2), rest, freedom)
