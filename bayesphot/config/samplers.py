@@ -97,12 +97,13 @@ class EmceeSampler:
 
 @dataclass(frozen=True)
 class Sampler:
-    """The compiled sampler: independence Metropolis-Hastings on the collapsed posterior.
+    """The compiled samplers, each group by the cheapest that passes every gate.
 
-    Fluxes and sky are integrated out exactly; positions and shapes are proposed from a Student
-    t about the mode (Tierney 1994). A group that fails a gate is sampled again, up to
-    ``max_extend`` times longer, from a proposal that has learnt from the first run; what fails
-    then goes to ``fallback`` or is flagged.
+    First independence Metropolis-Hastings on the collapsed posterior: fluxes and sky are integrated
+    out exactly, positions and shapes are proposed from a Student t about the mode (Tierney 1994). A
+    group that fails a gate is sampled again, up to ``max_extend`` times longer, from a proposal
+    that has learnt from the first run. What fails then goes to tempered swarms (sequential Monte
+    Carlo; Del Moral, Doucet & Jasra 2006), then to ``fallback``, or is flagged.
 
     Parameters
     ----------
