@@ -122,7 +122,6 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
     total = np.zeros(scene.pixels.data.shape)
     if settings.n_sky == 0 or scene.grouped.n_group == 0 or scene.fit is None:
         return total
-    count = np.zeros(total.shape)
     batch = cut_batch(
         scene.pixels,
         scene.model,
@@ -131,18 +130,19 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
         scene.grouped.start,
         settings,
     ).batch
-    for g in range(scene.grouped.n_group):
-        n_row, n_col, r0, c0 = batch.rows[g]
-        part = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
-        used = batch.weight[part].reshape(n_row, n_col) > 0.0
-        level = np.full((n_row, n_col), scene.fit.shared[g, 0])
-        if settings.n_sky == 3:
-            level = level + scene.fit.shared[g, 1] * (np.arange(n_col) - 0.5 * (n_col - 1))
-            level = level + scene.fit.shared[g, 2] * (np.arange(n_row) - 0.5 * (n_row - 1))[:, None]
-        window = (slice(r0, r0 + n_row), slice(c0, c0 + n_col))
-        total[window] += np.where(used, level, 0.0)
-        count[window] += used
-    return total / np.maximum(count, 1)
+    size = np.diff(batch.pixel_start)
+    n_row, n_col, first_row, first_col = np.repeat(batch.rows, size, axis=0).T
+    row, col = np.divmod(np.arange(size.sum()) - np.repeat(batch.pixel_start[:-1], size), n_col)
+    fitted = np.repeat(scene.fit.shared[:, : settings.n_sky], size, axis=0)
+    level = fitted[:, 0]
+    if settings.n_sky == 3:
+        level = level + fitted[:, 1] * (col - 0.5 * (n_col - 1))
+        level = level + fitted[:, 2] * (row - 0.5 * (n_row - 1))
+    used = batch.weight > 0.0
+    place = ((first_row + row) * total.shape[1] + first_col + col)[used]
+    count = np.bincount(place, minlength=total.size)
+    total = np.bincount(place, weights=level[used], minlength=total.size)
+    return (total / np.maximum(count, 1)).reshape(scene.pixels.data.shape)
 
 
 def render_modes(scene: Scene, settings: ModelSettings) -> np.ndarray | None:

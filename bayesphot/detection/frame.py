@@ -157,4 +157,6 @@ def estimate_noise(frame: Frame) -> float:
     pixels = frame.data[frame.good]
     if pixels.size == 0:
         return 0.0
-    return float(mad_std(sigma_clip(pixels, sigma=3.0, maxiters=10, masked=False)))
+    # Along an axis astropy clips in compiled code, and marks by NaN.
+    clipped = sigma_clip(pixels, sigma=3.0, maxiters=10, axis=0, masked=False)
+    return float(mad_std(clipped[np.isfinite(clipped)]))
