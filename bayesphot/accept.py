@@ -2,11 +2,13 @@
 
 The evidence of a group at its optimum is Laplace's, all members' parameters included,
 
-    ln Z = -(chi^2 + prior terms) / 2 + ln|2 pi C| / 2 + sum_k ln E[p(f_k)] + n ln(density),
+    ln Z = -(chi^2 + prior terms) / 2 + ln|2 pi C| / 2 + ln(norms) + sum ln E[p] + n ln(density),
 
-with C the covariance of all free parameters and E the mean over the normal of the fit. Each disc
-counts as a normal of its own variance, so that a direction which the data do not hold is no wider
-than its disc. A candidate stays where Z with it exceeds Z without it.
+with C the covariance of all free parameters. The normal priors of shapes and positions, which the
+fit knows, count by their norms; densities p that it does not know, of fluxes above all, by their
+mean E over the normal of the fit, one parameter at a time. Each disc counts as a normal of its own
+variance, so that a direction which the data do not hold is no wider than its disc. A candidate
+stays where Z with it exceeds Z without it.
 """
 
 from __future__ import annotations
@@ -16,25 +18,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesphot.evidence import log_intensity_norm
 from bayesphot.fitting import GroupFit
 from bayesphot.kernels.batches import FIT_CHI2
 from bayesphot.kernels.structs import (
     CENTER_X,
+    FLAT,
     FLUX,
     FLUX_MEAN,
     FLUX_PRECISION,
     LOG_SHAPE,
+    N_DENSITY,
     PRECISION_X,
     RADIUS,
+    SHAPE_DENSITY,
     SHAPE_MEAN,
     SHAPE_PRECISION,
+    X_DENSITY,
+    Y_DENSITY,
     X,
     Y,
 )
 from bayesphot.layout import Layout
 from bayesphot.patch import GroupData
 from bayesphot.priors import PowerLaw, Prior, ScenePrior
-from bayesphot.priors.expectation import log_expectation
+from bayesphot.priors.expectation import log_expectation, log_mean_density
 
 __all__ = [
     "ALPHA",
@@ -158,19 +166,60 @@ def weigh_fit(
     rest = -0.5 * _sum_priors(prior, source, layout)
     common = data.batch.shared_prior[g]
     rest -= 0.5 * float(common[:, 1] @ (fit.shared[g] - common[:, 0]) ** 2)
-    # |(C^-1 + D)^-1| = |C| / |1 + D C|, D the precisions of the discs.
-    discs = np.zeros(layout.size)
-    for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
-        if name in ("x", "y"):
-            discs[place] = 4.0 / prior[k, RADIUS] ** 2
-    widened = np.eye(layout.size) + discs[:, None] * covariance
-    rest += 0.5 * (layout.size * _LOG_2PI + float(np.linalg.slogdet(covariance)[1]))
-    rest -= 0.5 * float(np.linalg.slogdet(widened)[1])
+    rest += _sum_norms(prior, layout)
+    within, log_det = _hold_in_discs(covariance, prior, layout)
+    rest += 0.5 * (layout.size * _LOG_2PI + log_det)
+    rest += _sum_densities(prior, source, np.diagonal(within), layout)
     if layout.free_flux:
         for k, pdf in enumerate(pdfs):
             if pdf is not None:
                 rest += float(log_expectation(pdf, source[k, FLUX], covariance[k, k]))
     return Fitted(chi2, rest, freedom)
+
+
+def _hold_in_discs(
+    covariance: np.ndarray, prior: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, float]:
+    """Return the covariance (C^-1 + D)^-1, D the precisions of the discs, and its ln|.|."""
+    discs = np.zeros(layout.size)
+    for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
+        if name in ("x", "y"):
+            discs[place] = 4.0 / prior[k, RADIUS] ** 2
+    narrowed = np.eye(layout.size) + covariance * discs
+    log_det = np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(narrowed)[1]
+    return np.linalg.solve(narrowed, covariance), float(log_det)
+
+
+def _sum_norms(prior: np.ndarray, layout: Layout) -> float:
+    """Return the log norms of the normal priors of shapes, and of positions as intensities."""
+    rows = [0 if k is None else k for name, k in layout.nonlinear if name == "shape"]
+    precision = prior[rows, SHAPE_PRECISION]
+    known = precision[precision > 0.0]
+    free = np.tile([layout.free_x, layout.free_y], (len(prior), 1))
+    return 0.5 * float(np.sum(np.log(known) - _LOG_2PI)) + log_intensity_norm(prior, free)
+
+
+def _sum_densities(
+    prior: np.ndarray, source: np.ndarray, variance: np.ndarray, layout: Layout
+) -> float:
+    """Return ln E[p] of shapes and positions whose prior is more than a normal about the start.
+
+    A shape s has the density p(s) s in ln(s), in which the fit is normal.
+    """
+    total = 0.0
+    for place, (name, k) in enumerate(layout.nonlinear, start=layout.n_linear):
+        row = 0 if k is None else k
+        spread = float(variance[place])
+        if name == "shape":
+            density, value = prior[row, SHAPE_DENSITY:], math.exp(source[row, LOG_SHAPE])
+            spread, jacobian = spread * value**2, source[row, LOG_SHAPE]
+        else:
+            axis = X if name == "x" else Y
+            density = prior[row, (X_DENSITY if name == "x" else Y_DENSITY) :]
+            value, jacobian = source[row, axis] - prior[row, CENTER_X + axis], 0.0
+        if density[0] != FLAT:
+            total += float(log_mean_density(density[:N_DENSITY], value, spread)) + jacobian
+    return total
 
 
 def _sum_priors(prior: np.ndarray, source: np.ndarray, layout: Layout) -> float:

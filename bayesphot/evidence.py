@@ -30,7 +30,7 @@ from bayesphot.kernels.structs import (
 )
 from bayesphot.patch import GroupData
 
-__all__ = ["log_constants"]
+__all__ = ["log_constants", "log_intensity_norm"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
 #: Draws of the prior that tell which share of it keeps the order of close pairs.
@@ -51,8 +51,9 @@ def log_constants(
     has_functions : bool
         Whether there are priors in Python, whose normalisation is not known.
     density : float, optional
-        Expected sources in a pixel, of a prior of the scene: a source then brings this in place of
-        the prior of its disc, and evidences of different numbers of sources can be compared.
+        Expected sources in a pixel, of a prior of the scene: a source then brings
+        `log_intensity_norm` in place of the prior of its disc, and evidences of different numbers
+        of sources can be compared.
     """
     n_group = data.batch.rows.shape[0]
     if has_functions:
@@ -111,8 +112,9 @@ def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
             total += _normal_norm(row[SHAPE_PRECISION])
     axes = [_list_axes(row, k, codes) for k, row in enumerate(prior)]
     # Sources of a Poisson process are not told apart: their order is no choice of the prior.
-    if density is not None and all(axis.is_plain for pair in axes for axis in pair):
-        return total + len(prior) * math.log(density)
+    if density is not None:
+        free = np.array([[axis.free for axis in pair] for pair in axes])
+        return total + n * math.log(density) + log_intensity_norm(prior, free)
     for row, pair in zip(prior, axes, strict=True):
         if any(axis.free for axis in pair):
             total -= _log_mass(pair, float(row[RADIUS]))
@@ -120,6 +122,27 @@ def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
     if math.isnan(total):
         return total
     return total + _log_order_share(prior, axes)
+
+
+def log_intensity_norm(prior: np.ndarray, free: np.ndarray) -> float:
+    """Return the log norms that turn the priors of some positions into intensities of sources.
+
+    The intensity is the density times the normalised prior of each coordinate that has one of its
+    own, times one pixel, inside the disc; a fixed coordinate is the limit of a narrow prior, and
+    counts as one pixel. Nothing depends on the radius, which grows and shrinks with the mates.
+    Densities bring their norms with them (that of `Uniform` with one bound is 1): what is left are
+    those of normals, (p / 2 pi)^(1/2).
+
+    Parameters
+    ----------
+    prior : (n, 34) array
+        Priors of the sources.
+    free : (n, 2) bool array
+        Which of their coordinates are free.
+    """
+    precision = prior[:, [PRECISION_X, PRECISION_X + 1]]
+    normal = free & (precision > 0.0) & (prior[:, [X_DENSITY, Y_DENSITY]] == FLAT)
+    return 0.5 * float(np.sum(np.log(precision[normal]) - _LOG_2PI))
 
 
 def _normal_norm(precision: float) -> float:
@@ -146,11 +169,6 @@ class _Axis:
     low: float = -math.inf
     high: float = math.inf
     constant: float = 0.0
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is free, and flat all over the disc."""
-        return self.free and self.precision == 0.0 and math.isinf(self.high - self.low)
 
     def integrate(self, low, high):
         """Return the integral from low to high."""

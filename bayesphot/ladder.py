@@ -15,19 +15,22 @@ from bayesphot.accept import choose_odds
 from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.collect import Places
 from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
-from bayesphot.kernels.structs import NORMAL_NOISE
+from bayesphot.kernels.structs import FLAT, NORMAL_NOISE, UNIFORM
 from bayesphot.patch import Pixels, cut_batch, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import place_sources
 from bayesphot.priors import ScenePrior
+from bayesphot.priors.expectation import log_mass
 from bayesphot.refit import fit_scene
 from bayesphot.render import render_sources
 from bayesphot.sample import SamplingPlan, sample_scene
 from bayesphot.scene import Scene
 from bayesphot.starts import find_flux_errors
-from bayesphot.vacant import weigh_sky
+from bayesphot.vacant import fit_sky
 
 __all__ = ["SampledOdds", "sample_odds"]
+
+_LOG_2PI = math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,8 @@ def _sample_evidence(
 def _integrate_sky(part: Scene, plan: LoopPlan) -> float:
     """Return the log evidence of the pixels of a scene of one source without it.
 
-    NaN where the sky's prior is improper, or the noise is not normal.
+    A prior with bounds counts by its mass between them under the posterior of the sky without
+    them. NaN where the sky's prior is improper, or the noise is not normal.
     """
     grouped = part.grouped
     data = cut_batch(
@@ -157,10 +161,26 @@ def _integrate_sky(part: Scene, plan: LoopPlan) -> float:
     batch = data.batch
     if batch.noise_kind[0] != NORMAL_NOISE:
         return math.nan
-    sky = weigh_sky(data, 0)
-    with np.errstate(divide="ignore"):
-        norm = np.log(batch.weight[batch.weight > 0.0]).sum()
-        norm += np.log(batch.shared_prior[0, :, 1]).sum()
-    n = data.n_pixel[0] + batch.shared_prior.shape[1]
-    log_z = sky.log_rest - 0.5 * sky.chi2 + 0.5 * (norm - n * math.log(2.0 * math.pi))
+    sky, value, gram = fit_sky(data, 0)
+    log_z = sky.log_rest - 0.5 * sky.chi2
+    log_z += 0.5 * float(np.sum(np.log(batch.weight[batch.weight > 0.0]) - _LOG_2PI))
+    log_z += _log_sky_norm(batch.shared_prior[0], value, gram)
     return float(log_z) if math.isfinite(log_z) else math.nan
+
+
+def _log_sky_norm(prior: np.ndarray, value: np.ndarray, gram: np.ndarray) -> float:
+    """Return the log norms of the priors of sky and nuisances, NaN where one is improper.
+
+    Of them only the level, the first, can have bounds.
+    """
+    total = 0.0
+    for row in prior:
+        if row[2] == FLAT:
+            total += 0.5 * (math.log(row[1]) - _LOG_2PI) if row[1] > 0.0 else math.nan
+            continue
+        kind, norm, low, high = row[2:6]
+        proper = kind == UNIFORM and (row[1] > 0.0 or math.isfinite(high - low))
+        total += norm if proper else math.nan
+        sd = math.sqrt(np.linalg.pinv(gram, hermitian=True)[0, 0])
+        total += float(log_mass((low - value[0]) / sd, (high - value[0]) / sd))
+    return total

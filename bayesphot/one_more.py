@@ -169,7 +169,7 @@ def weigh_one_more(
     weighted = columns * weight
     gram = weighted @ columns.T + np.diag(precision)
     slope = slope + weighted @ residual
-    inverse = np.linalg.pinv(gram, rcond=1e-13, hermitian=True)
+    inverse = _invert(gram)
     places = np.column_stack([x.ravel(), y.ravel()])
     information, score = np.empty(len(places)), np.empty(len(places))
     step = max(1, CHUNK // weight.size)
@@ -186,6 +186,18 @@ def weigh_one_more(
     return OneMore(
         x, y, score.reshape(x.shape), information.reshape(x.shape), factor.reshape(x.shape)
     )
+
+
+def _invert(gram: np.ndarray) -> np.ndarray:
+    """Return the pseudo-inverse of a normal matrix.
+
+    It is cut where columns depend on each other, not where they are short: beside a star of 1e7
+    the squares of two columns differ by 1e14. So the diagonal is made one before.
+    """
+    diagonal = np.diagonal(gram)
+    scale = np.where(diagonal > 0.0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), 1.0)
+    scaled = gram * scale * scale[:, None]
+    return np.linalg.pinv(scaled, rcond=1e-13, hermitian=True) * scale * scale[:, None]
 
 
 def _read_places(x, y) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from bayesphot.mismatch import measure_mismatch
 from bayesphot.patch import GroupData, cut_batch, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
+from bayesphot.priors import Normal
 from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Scene, render_fitted_modes
 from bayesphot.settings import ModelSettings
@@ -264,11 +265,24 @@ def _cut_chosen(
 
 
 def _choose_pdfs(trial: Scene, settings: ModelSettings, member, is_new, odds: Odds) -> list:
-    """Return the priors of some sources' fluxes that the odds count."""
+    """Return the priors of some sources' fluxes that the odds count.
+
+    A source with a prior of its own has no other, for that is in its fit already.
+    """
+    own = _list_own_fluxes(trial.catalog, member)
     if odds.scene is not None:
-        return [odds.scene.flux_pdf] * len(member)
+        return [odds.scene.flux_pdf if prior is None else prior for prior in own]
     errors = find_flux_errors(trial.sources.center[member], settings.shape_start, trial.pixels)
     return [
-        odds.flux_pdf(float(error)) if is_new[source] else None
-        for source, error in zip(member, errors, strict=True)
+        odds.flux_pdf(float(error)) if prior is None and is_new[source] else prior
+        for source, error, prior in zip(member, errors, own, strict=True)
     ]
+
+
+def _list_own_fluxes(catalog: Catalog, member) -> list[Normal | None]:
+    """Return the priors of some sources' fluxes that columns of the catalogue give."""
+    sd = catalog.extra.get("flux_prior_sd")
+    if sd is None:
+        return [None] * len(member)
+    mean = catalog.extra["flux_prior_mean"]
+    return [Normal(mean[k], sd[k]) if np.isfinite(sd[k]) else None for k in member]

@@ -9,11 +9,16 @@ import numpy as np
 from bayesphot.accept import Fitted
 from bayesphot.patch import GroupData
 
-__all__ = ["weigh_sky"]
+__all__ = ["fit_sky", "weigh_sky"]
 
 
 def weigh_sky(data: GroupData, g: int) -> Fitted:
-    """Return the parts of the log evidence of a group's pixels when its sources are all out.
+    """Return the parts of the log evidence of a group's pixels when its sources are all out."""
+    return fit_sky(data, g)[0]
+
+
+def fit_sky(data: GroupData, g: int) -> tuple[Fitted, np.ndarray, np.ndarray]:
+    """Return what `weigh_sky` does, and the optimum (E,) and M (E, E) of sky and nuisances.
 
     Sky and nuisances are linear: with Phi their columns, S0 their priors' covariance and
     M = Phi^T W Phi + S0^-1, the evidence is that of `bayesphot.accept` at their optimum, C = M^-1.
@@ -27,7 +32,8 @@ def weigh_sky(data: GroupData, g: int) -> Fitted:
     n_shared, n_nuisance = len(prior), len(batch.nuisance)
     freedom = max(residual.size - n_shared, 1)
     if not n_shared or not residual.size:
-        return Fitted(float(weight @ residual**2), 0.0, freedom)
+        fitted = Fitted(float(weight @ residual**2), 0.0, freedom)
+        return fitted, prior[:, 0].copy(), np.diag(prior[:, 1])
     n_row, n_col = batch.rows[g, :2]
     row, col = np.indices((n_row, n_col)).reshape(2, -1)[:, good]
     columns = np.stack([np.ones(row.size), col - 0.5 * (n_col - 1), row - 0.5 * (n_row - 1)])
@@ -41,4 +47,4 @@ def weigh_sky(data: GroupData, g: int) -> Fitted:
     sign, log_det = np.linalg.slogdet(gram)
     rest = 0.5 * (n_shared * math.log(2.0 * math.pi) - log_det) if sign > 0.0 else math.nan
     rest -= 0.5 * float(prior[:, 1] @ (value - prior[:, 0]) ** 2)
-    return Fitted(float(weight @ residual**2), rest, freedom)
+    return Fitted(float(weight @ residual**2), rest, freedom), value, gram

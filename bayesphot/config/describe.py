@@ -77,15 +77,26 @@ def describe_priors(priors, columns, settings: ModelSettings) -> str:
     parts = [f"{name} ~ {_ADDRESS.sub('', repr(prior))}" for name, prior in (priors or {}).items()]
     if columns:
         parts.append(f"single sources: {', '.join(sorted(columns))}")
-    parts.append(
-        ("else " if parts else "")
-        + "position uniform in a disc about its start (1 FWHM alone, 0.5 FWHM blended); flux "
-        "flat, at least -5 times its error where discs of group mates meet; sigma log-normal "
-        f"about its start; sky {settings.background}"
-    )
+    default = "; ".join(_list_defaults(settings))
+    parts.append(("else " if parts else "") + default)
     if settings.priors.scene is None:
         parts.append(
             f"detections stay at even odds, flux as f^-2 from {FAINTEST:g} errors on, so many that "
             f"noise brings less than {ALPHA:g} in an image"
         )
     return "; ".join(parts)
+
+
+def _list_defaults(settings: ModelSettings) -> list[str]:
+    """Return texts of the default priors that nothing given for all sources replaces."""
+    given = settings.priors
+    functions = {name for name, _ in given.functions}
+    texts = []
+    if given.radius is None:
+        texts.append("position uniform in a disc about its start (1 FWHM alone, 0.5 FWHM blended)")
+    if given.flux is None and "flux" not in functions:
+        texts.append("flux flat, at least -5 times its error where discs of group mates meet")
+    if given.shape is None and "shape" not in functions:
+        texts.append("sigma log-normal about its start")
+    texts.append(f"sky {settings.background}")
+    return texts

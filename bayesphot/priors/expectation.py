@@ -6,9 +6,26 @@ import math
 
 import numpy as np
 
-from bayesphot.priors.distributions import LogNormal, LogUniform, PowerLaw, Prior
+from bayesphot.kernels.structs import (
+    HALF_NORMAL,
+    LOG_NORMAL,
+    LOG_UNIFORM,
+    NORMAL,
+    POWER_LAW,
+    TRUNCATED_NORMAL,
+    UNIFORM,
+)
+from bayesphot.priors.distributions import (
+    HalfNormal,
+    LogNormal,
+    LogUniform,
+    Normal,
+    PowerLaw,
+    Prior,
+    TruncatedNormal,
+)
 
-__all__ = ["log_expectation", "log_integral"]
+__all__ = ["log_expectation", "log_integral", "log_mass", "log_mean_density"]
 
 #: Gauss-Legendre nodes between two breakpoints, and breakpoints spread evenly in the logarithm.
 NODES = 16
@@ -16,9 +33,28 @@ STEPS = 17
 #: Breakpoints in standard deviations of the normal, and of a log-normal's logarithm.
 NORMAL_STEPS = np.array([-9.0, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0, 9.0])
 LOG_STEPS = np.array([-6.0, -3.0, -1.5, 0.0, 1.5, 3.0, 6.0])
+#: From its mode a product of two peaks has fallen to nothing in so many standard deviations.
+FALL = 14.0
 #: Where the exponent of the normal has fallen by this much, nothing is left.
 NOTHING = 45.0
+#: Breakpoints from the upper end down, in lengths over which a normal that peaks beyond it grows
+#: by e.
+END_STEPS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, NOTHING])
+#: Halvings that find a mode; and logarithms that have an exponential.
+HALVINGS = 60
+MOST_LOG = 700.0
+#: Breakpoints about a mode, in its standard deviations.
+MODE_STEPS = np.concatenate([[-FALL], NORMAL_STEPS, [FALL]])
 _LOG_2PI = math.log(2.0 * math.pi)
+#: Distributions by the kinds of densities, and how many of a density's numbers they take.
+_KINDS = {
+    NORMAL: (Normal, 2),
+    LOG_NORMAL: (LogNormal, 2),
+    LOG_UNIFORM: (LogUniform, 2),
+    POWER_LAW: (PowerLaw, 3),
+    HALF_NORMAL: (HalfNormal, 1),
+    TRUNCATED_NORMAL: (TruncatedNormal, 4),
+}
 
 
 def log_integral(prior: Prior, score, information) -> np.ndarray:
@@ -90,10 +126,31 @@ def log_expectation(prior: Prior, mean, variance) -> np.ndarray:
     if not prior.density().any():
         return np.full(mean.shape, prior.whole()[1])
     low, high = prior.support()
-    return prior.density()[1] + _log_mass((low - mean) / sd, (high - mean) / sd)
+    return prior.density()[1] + log_mass((low - mean) / sd, (high - mean) / sd)
 
 
-def _log_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def log_mean_density(density: np.ndarray, mean: float, variance: float) -> float:
+    """Return ln of the mean under a normal of a density given by its numbers, norm included.
+
+    Parameters
+    ----------
+    density : (6,) array
+        Numbers of `bayesphot.kernels.priors.log_prior_density`.
+    mean, variance : float
+        Of the normal, which has nothing of the density in it.
+    """
+    kind, norm, numbers = int(density[0]), float(density[1]), [float(v) for v in density[2:]]
+    sd = math.sqrt(variance)
+    if kind == UNIFORM:
+        # Its own norm: that of the normal which these may be the bounds of is in it.
+        return norm + float(log_mass((numbers[0] - mean) / sd, (numbers[1] - mean) / sd))
+    make, count = _KINDS[kind]
+    prior = make(*numbers[:count])
+    log_z = float(log_integral(prior, mean / variance, 1.0 / variance))
+    return log_z - 0.5 * (mean**2 / variance + _LOG_2PI + math.log(variance))
+
+
+def log_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return ln of the standard normal's mass between two bounds, in either tail."""
     from scipy.special import log_ndtr
 
@@ -109,7 +166,8 @@ def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     """Return ln of the mean of a density of positive values under normals, (m,)."""
     from scipy.special import logsumexp
 
-    edge = np.log(_break_up(prior, mean, sd))
+    break_up = _break_peak if isinstance(prior, LogNormal) else _break_bounds
+    edge = break_up(prior, mean, sd)
     node, weight = np.polynomial.legendre.leggauss(NODES)
     half = 0.5 * np.diff(edge, axis=1)[..., None]
     u = 0.5 * (edge[:, 1:] + edge[:, :-1])[..., None] + half * node
@@ -121,24 +179,68 @@ def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     return total - 0.5 * _LOG_2PI - np.log(sd)
 
 
-def _break_up(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Return breakpoints (m, n) between which prior and normal are smooth, in order."""
+def _break_bounds(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return ln of breakpoints (m, n) between which prior and normal are smooth, in order."""
     low, high = prior.support()
-    steps = np.full(mean.size, np.nan)[:, None]
-    if isinstance(prior, LogNormal):
-        steps = np.tile(prior.median * np.exp(prior.width * LOG_STEPS), (mean.size, 1))
-        low = prior.median * math.exp(-9.0 * prior.width)
-        high = prior.median * math.exp(9.0 * prior.width)
     # From its value at the low end, or at its peak, the normal falls by NOTHING until here.
     from_low = np.maximum(low - mean, 0.0)
     top = mean + np.sqrt(from_low**2 + 2.0 * NOTHING * sd**2)
     top = np.maximum(np.minimum(high, top), low * (1.0 + 1e-9))
-    if isinstance(prior, LogNormal):
-        top = np.maximum(top, min(high, prior.median))
     even = np.geomspace(np.full(mean.size, low), top, STEPS, axis=1)
     peak = mean[:, None] + sd[:, None] * NORMAL_STEPS
-    edge = np.concatenate([even, peak, np.where(np.isnan(steps), low, steps)], axis=1)
-    return np.sort(np.clip(edge, low, top[:, None]), axis=1)
+    # Where it peaks beyond the end it grows as exp((mean - top) f / sd^2) towards it.
+    length = sd**2 / np.maximum(mean - top, sd)
+    end = top[:, None] - length[:, None] * END_STEPS
+    edge = np.concatenate([even, peak, end], axis=1)
+    return np.log(np.sort(np.clip(edge, low, top[:, None]), axis=1))
+
+
+def _break_peak(prior: LogNormal, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return ln of breakpoints (m, n) about both modes of a log-normal times normals, in order."""
+    center, width = math.log(prior.median), prior.width
+    near, far, far_sd = _find_modes(center, width, mean, sd)
+    first = np.minimum(center - 9.0 * width, far - FALL * far_sd)
+    last = np.minimum(np.maximum(near + 9.0 * width, far + FALL * far_sd), MOST_LOG)
+    even = np.linspace(first, last, STEPS, axis=1)
+    peak = np.log(np.maximum(mean[:, None] + sd[:, None] * NORMAL_STEPS, 1e-300))
+    edge = [
+        even,
+        peak,
+        near[:, None] + width * LOG_STEPS,
+        far[:, None] + np.outer(far_sd, MODE_STEPS),
+    ]
+    edge = np.concatenate(edge, axis=1)
+    return np.sort(np.clip(edge, first[:, None], last[:, None]), axis=1)
+
+
+def _find_modes(center: float, width: float, mean: np.ndarray, sd: np.ndarray):
+    """Return the two modes in u = ln(f) of a log-normal times normals, and the sd of the second.
+
+    With m, w of the log-normal in u, a mode has (u - m) / w^2 = h(u) = e^u (mean - e^u) / sd^2.
+    Where e^u > mean / 2, h falls, and there is one at most: the normal's, found by halving. Where
+    e^u is less, h grows, and u = m + w^2 h(u) repeated from m on climbs to the log-normal's.
+    """
+
+    def pull(u):
+        value = np.exp(u)
+        return value * (mean - value) / sd**2
+
+    valley = np.log(np.maximum(0.5 * mean, 1e-300))
+    near = np.full(mean.size, center)
+    for _step in range(HALVINGS):
+        near = np.maximum(center, np.minimum(center + width**2 * pull(near), valley))
+    positive = mean > 0.0
+    least = center + width**2 * np.minimum(pull(np.full(mean.size, center)), 0.0)
+    low = np.where(positive, np.maximum(least, valley), least)
+    high = np.maximum(center, np.log(np.maximum(mean, 1e-300)))
+    for _step in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        rises = pull(middle) > (middle - center) / width**2
+        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
+    far = 0.5 * (low + high)
+    value = np.exp(far)
+    curvature = 1.0 / width**2 + value * np.maximum(2.0 * value - mean, 0.0) / sd**2
+    return near, far, 1.0 / np.sqrt(curvature)
 
 
 def _log_density(prior, u: np.ndarray) -> np.ndarray:

@@ -134,6 +134,14 @@ def test_map_peaks_at_the_companion_between_the_pixels():
     assert at_star.log_bayes_factor == 0.0
 
 
+@pytest.mark.parametrize("flux", [1e6, 1e7, 1e8])
+def test_error_of_the_flux_does_not_depend_on_how_bright_a_mate_is(flux):
+    _, target, source, shared = fit_stars([(15.2, 16.0, flux), (18.0, 17.0, 500.0)], 2)
+    told = weigh_one_more(target, source, shared, 19.5, 18.5, bp.Normal(0.0, 100.0))
+    # Columns of the bright star that are cut off leave errors smaller by more than this.
+    assert told.flux_err == pytest.approx(48.68, abs=0.3)
+
+
 def test_score_of_noise_is_a_standard_normal_beside_a_star():
     z = []
     for seed in range(200):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from scipy.integrate import quad
 
 import bayesphot as bp
 from bayesphot.priors import draw_prior, normalise_priors
-from bayesphot.priors.expectation import log_expectation, log_integral
+from bayesphot.priors.expectation import log_expectation, log_integral, log_mean_density
 
 PRIORS = [
     bp.PowerLaw(-2.0, 50.0),
@@ -90,6 +91,133 @@ def test_expectation_leaves_out_the_normal_part_of_a_prior():
     prior = bp.Normal(3.0, 2.0)
     expected = -np.log(2.0) - 0.5 * np.log(2.0 * np.pi)
     assert log_expectation(prior, 1.0, 4.0) == pytest.approx(expected)
+
+
+def find_log_kernel(prior, u, flux, error):
+    """Return ln of the unnormalised density of u = ln(f) times the normal's kernel."""
+    value = np.exp(u)
+    if isinstance(prior, bp.LogNormal):
+        density = -0.5 * ((u - np.log(prior.median)) / prior.width) ** 2
+    else:
+        density = (prior.index + 1.0) * u
+    return density - 0.5 * ((value - flux) / error) ** 2
+
+
+def integrate_densely(prior, flux: float, error: float) -> float:
+    """Return ln of the mean of the density under a normal, on grids that close in on its mass."""
+    if isinstance(prior, bp.LogNormal):
+        low, high = np.log(prior.median) - 40.0, np.log(max(prior.median, flux)) + 4.0
+        norm = -np.log(prior.width) - 0.5 * np.log(2.0 * np.pi)
+    else:
+        low, high = np.log(prior.low), np.log(prior.high)
+        power = prior.index + 1.0
+        norm = -np.log((prior.high**power - prior.low**power) / power)
+    for _zoom in range(8):
+        u = np.linspace(low, high, 100_001)
+        kernel = find_log_kernel(prior, u, flux, error)
+        inside = np.flatnonzero(kernel > kernel.max() - 60.0)
+        low, high = u[max(inside[0] - 1, 0)], u[min(inside[-1] + 1, u.size - 1)]
+    u = np.linspace(low, high, 100_001)
+    kernel = find_log_kernel(prior, u, flux, error)
+    area = np.trapezoid(np.exp(kernel - kernel.max()), u)
+    return norm + kernel.max() + np.log(area) - 0.5 * np.log(2.0 * np.pi) - np.log(error)
+
+
+@pytest.mark.parametrize(
+    ("prior", "flux", "error"),
+    [
+        (bp.PowerLaw(-2.0, 1.0, 1000.0), 1100.0, 10.0),
+        (bp.PowerLaw(-2.0, 100.0, 1e5), 1.2e5, 100.0),
+        (bp.PowerLaw(1.5, 100.0, 1e5), 2e5, 3e4),
+        (bp.PowerLaw(-2.0, 100.0, 1e5), -500.0, 3.0),
+        (bp.LogNormal(100.0, 0.5), 0.0, 0.01),
+        (bp.LogNormal(100.0, 0.5), 1.0, 0.01),
+        (bp.LogNormal(100.0, 0.5), -50.0, 0.1),
+        (bp.LogNormal(100.0, 0.05), 1000.0, 10.0),
+        (bp.LogNormal(100.0, 0.05), 1000.0, 60.0),
+        (bp.LogNormal(100.0, 0.3), 1e4, 1.0),
+    ],
+    ids=repr,
+)
+def test_expectation_where_normal_and_prior_are_far_apart(prior, flux, error):
+    expected = integrate_densely(prior, flux, error)
+    assert log_expectation(prior, flux, error**2) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=repr)
+def test_mean_density_under_a_normal_is_that_of_scipy(prior):
+    norm = integrate(lambda v: find_density(prior, v), prior, 0.0, 1.0)
+
+    def weigh(value):
+        normal = np.exp(-0.5 * ((value - 100.0) / 20.0) ** 2) / (20.0 * np.sqrt(2.0 * np.pi))
+        return find_density(prior, value) * normal
+
+    expected = np.log(integrate(weigh, prior, 100.0, 20.0) / norm)
+    assert log_mean_density(prior.whole(), 100.0, 400.0) == pytest.approx(expected, abs=2e-5)
+
+
+SIGMA, SKY, NOISE = 1.5, 50.0, 5.0
+SPREAD = {"x": bp.Normal(0.0, 0.3), "y": bp.Normal(0.0, 0.3)}
+#: Fixed coordinates, priors, and columns of single sources.
+PLACED = {
+    "discs": ((), {}, {}),
+    "normal": ((), SPREAD, {}),
+    "normal about another place": ((), {"x": bp.Normal(0.1, 0.3)}, {}),
+    "in a box": ((), {"x": bp.Uniform(-0.5, 0.5)}, {}),
+    "columns": ((), {}, {"x_prior_sd": [0.2, np.nan], "y_prior_sd": [0.2, np.nan]}),
+    "one fixed": (("x_0",), {}, {}),
+    "both fixed": (("x_0", "y_0"), {}, {}),
+    "one fixed, one normal": (("x_0",), {"y": SPREAD["y"]}, {}),
+}
+PAIR = {"x_0": [10.2, 14.4], "y_0": [12.3, 13.1], "flux_0": [900.0, 500.0]}
+
+
+def measure_pair(density: float, fixed=(), priors=None, columns=None):
+    """Return the result of two stars in one group."""
+    scene = bp.simulate_scene(
+        (25, 25),
+        sources={"x_0": PAIR["x_0"], "y_0": PAIR["y_0"], "flux": PAIR["flux_0"]},
+        sigma=SIGMA,
+        background=SKY,
+        noise=NOISE,
+        seed=2,
+    )
+    psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
+    for name in fixed:
+        psf.fixed[name] = True
+    phot = bp.BasicPSFPhotometry(
+        psf_model=psf,
+        fitshape=11,
+        group_maker=bp.DAOGroup(8.0),
+        bkg_estimator=lambda data: bp.background.SkyLevel(SKY, 0.5),
+        priors={"scene": bp.ScenePrior(density, bp.PowerLaw(-2.0, 60.0, 1e6)), **(priors or {})},
+        seed=1,
+    )
+    return phot(scene.image, error=scene.error, positions=Table({**PAIR, **(columns or {})}))
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_evidence_counts_the_density_once_for_each_source(name):
+    few, many = (measure_pair(density, *PLACED[name])["log_z"][0] for density in (1e-3, 1e-2))
+    assert many - few == pytest.approx(2.0 * np.log(10.0), abs=1e-9)
+
+
+def test_evidence_of_ever_narrower_priors_of_places_is_that_of_fixed_ones():
+    fixed = measure_pair(1e-3, *PLACED["both fixed"])
+    narrow = {"x": bp.Normal(0.0, 1e-3), "y": bp.Normal(0.0, 1e-3)}
+    narrow = measure_pair(1e-3, (), narrow)
+    error = np.hypot(fixed["log_z_err"][0], narrow["log_z_err"][0])
+    assert abs(fixed["log_z"][0] - narrow["log_z"][0]) < 0.02 + 4.0 * error
+
+
+def test_meta_leaves_out_the_defaults_that_are_replaced():
+    text = measure_pair(1e-3, (), SPREAD).meta["priors"]
+    assert "ScenePrior" in text
+    assert "flux flat" not in text
+    assert "even odds" not in text
+    assert "position uniform in a disc" in text
+    text = measure_pair(1e-3, (), {"position": bp.Disc(1.0)}).meta["priors"]
+    assert "uniform in a disc" not in text
 
 
 @pytest.mark.parametrize(
