@@ -172,9 +172,10 @@ def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     half = 0.5 * np.diff(edge, axis=1)[..., None]
     u = 0.5 * (edge[:, 1:] + edge[:, :-1])[..., None] + half * node
     value = np.exp(u)
-    z = (value - mean[:, None, None]) / sd[:, None, None]
-    # f = exp(u): df = f du.
-    term = _log_density(prior, u) + u - 0.5 * z * z
+    # f = exp(u): df = f du. The square of the largest is infinite, and its term nothing.
+    with np.errstate(over="ignore"):
+        z = (value - mean[:, None, None]) / sd[:, None, None]
+        term = _log_density(prior, u) + u - 0.5 * z * z
     total = logsumexp(term, b=half * weight, axis=(1, 2))
     return total - 0.5 * _LOG_2PI - np.log(sd)
 
@@ -203,13 +204,9 @@ def _break_peak(prior: LogNormal, mean: np.ndarray, sd: np.ndarray) -> np.ndarra
     last = np.minimum(np.maximum(near + 9.0 * width, far + FALL * far_sd), MOST_LOG)
     even = np.linspace(first, last, STEPS, axis=1)
     peak = np.log(np.maximum(mean[:, None] + sd[:, None] * NORMAL_STEPS, 1e-300))
-    edge = [
-        even,
-        peak,
-        near[:, None] + width * LOG_STEPS,
-        far[:, None] + np.outer(far_sd, MODE_STEPS),
-    ]
-    edge = np.concatenate(edge, axis=1)
+    about_near = near[:, None] + width * LOG_STEPS
+    about_far = far[:, None] + far_sd[:, None] * MODE_STEPS
+    edge = np.concatenate([even, peak, about_near, about_far], axis=1)
     return np.sort(np.clip(edge, first[:, None], last[:, None]), axis=1)
 
 

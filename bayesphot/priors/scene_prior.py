@@ -15,8 +15,13 @@ class ScenePrior:
     """Sources as a Poisson process: their density on the image, and the prior of their fluxes.
 
     With it a new source stays where the posterior odds of its group with it against without it
-    exceed one, every flux has the prior ``flux_pdf``, and ``log_z`` counts the density, so that
-    evidences of different numbers of sources on the same pixels can be compared.
+    exceed one, every flux but those with prior columns of their own has the prior ``flux_pdf``,
+    and ``log_z`` counts the density, so that evidences of different numbers of sources on the same
+    pixels can be compared.
+
+    The intensity of sources is ``density`` all over the disc of a position. A coordinate with a
+    prior of its own (``"x"``, ``"y"``, ``x_prior_sd``, ...) multiplies it by that normalised prior
+    times one pixel; a fixed coordinate, the limit of a narrow prior, by one pixel.
 
     Parameters
     ----------
