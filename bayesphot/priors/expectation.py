@@ -150,10 +150,11 @@ def log_mean_density(density: np.ndarray, mean: float, variance: float) -> float
     return log_z - 0.5 * (mean**2 / variance + _LOG_2PI + math.log(variance))
 
 
-def log_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def log_mass(low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
     """Return ln of the standard normal's mass between two bounds, in either tail."""
     from scipy.special import log_ndtr
 
+    low, high = np.asarray(low), np.asarray(high)
     # In the lower tail both numbers are small ones, and none is 1 less something.
     upper = low > 0.0
     first, last = np.where(upper, -high, low), np.where(upper, -low, high)

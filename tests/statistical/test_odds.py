@@ -164,6 +164,8 @@ def test_evidence_of_a_bounded_sky_is_that_of_its_parts():
     share = norm.logcdf(edge, SKY, SKY_ERROR)
     parts = np.logaddexp(share + below, np.log1p(-np.exp(share)) + above)
     assert whole == pytest.approx(parts, abs=1e-6)
+    # Bounds that are left out would make all three the same.
+    assert abs(above - below) > 0.1
 
 
 def test_evidence_of_a_sky_in_a_box_is_that_of_a_wide_normal():
