@@ -36,6 +36,7 @@ def test_threshold_is_that_of_peaks_of_noise():
         assert peaks == pytest.approx(NOISE_SHARE * ALPHA, rel=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:no source was found")
 def test_a_prior_of_the_scene_sets_how_deep_the_loop_goes():
     rng = np.random.default_rng(5)
     image = rng.poisson(make_sky(rng, tilted=False)).astype(float)
