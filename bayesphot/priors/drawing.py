@@ -96,7 +96,7 @@ def _invert_power_law(prior: PowerLaw, share: np.ndarray) -> np.ndarray:
     spread = log_ratio(prior.low, prior.high)
     if power == 0.0:
         return prior.low * np.exp(share * spread)
-    # (1 - k exp(-|p| spread)) counted from the end e where value**p is largest: value = e (...)^1/p.
+    # value = end * (1 - part (1 - exp(-|p| spread)))^(1/p), from where value**p is largest.
     end, part = (prior.high, 1.0 - share) if power > 0.0 else (prior.low, share)
     with np.errstate(divide="ignore"):
         rise = np.log1p(part * math.expm1(-abs(power) * spread)) / power
