@@ -98,14 +98,15 @@ class Prior:
 
 #: Standard deviations between which a precision, 1 / sd^2, is a number.
 LEAST_SD, MOST_SD = 1e-150, 1e150
-#: Standard deviations of a logarithm: beyond, the tails leave the floating-point numbers.
-MOST_WIDTH = 50.0
+#: Standard deviations of a logarithm: below, ln(value) has no digits left to tell the density;
+#: above, the tails leave the floating-point numbers.
+LEAST_WIDTH, MOST_WIDTH = 1e-12, 50.0
 
 
-def _check_sd(name: str, value: float, most: float = MOST_SD) -> None:
+def _check_sd(name: str, value: float, least: float = LEAST_SD, most: float = MOST_SD) -> None:
     """Raise unless a standard deviation is one that can be computed with."""
-    if not LEAST_SD <= check_number(name, value, above=0.0) <= most:
-        raise ValueError(f"{name} must lie between {LEAST_SD:g} and {most:g}, found {value!r}")
+    if not least <= check_number(name, value, above=0.0) <= most:
+        raise ValueError(f"{name} must lie between {least:g} and {most:g}, found {value!r}")
 
 
 def _check_mean(value: float) -> None:
@@ -221,7 +222,7 @@ class LogNormal(Prior):
     Raises
     ------
     ValueError
-        If either is not positive, or ``width`` above 50.
+        If either is not positive, or ``width`` not between 1e-12 and 50.
     """
 
     median: float
@@ -229,7 +230,7 @@ class LogNormal(Prior):
 
     def __post_init__(self):
         check_number("median", self.median, above=0.0)
-        _check_sd("width", self.width, MOST_WIDTH)
+        _check_sd("width", self.width, LEAST_WIDTH, MOST_WIDTH)
 
     def support(self) -> tuple[float, float]:
         return 0.0, math.inf
