@@ -6,7 +6,7 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["check_integer", "check_number"]
+__all__ = ["check_bound", "check_integer", "check_number", "refuse_class"]
 
 
 def check_integer(name: str, value: Any, *, least: int) -> int:
@@ -30,6 +30,46 @@ def check_integer(name: str, value: Any, *, least: int) -> int:
     return number
 
 
+def refuse_class(name: str, value: Any) -> None:
+    """Raise TypeError for a class where an object is meant."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} must be an object, found the class {value.__name__}: write "
+            f"{value.__name__}(...)"
+        )
+
+
+def _read_number(name: str, value: Any) -> float:
+    """Return one real number; raise TypeError for anything else."""
+    # float() would take True, "1", an array of one number, and the real part of a complex number.
+    is_array = getattr(value, "ndim", 0) > 0
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    if isinstance(value, (bool, str, bytes)) or is_array or kind not in "iuf":
+        raise TypeError(f"{name} must be a number, found {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, found {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be a number below 1.8e308, found {value!r}") from None
+
+
+def check_bound(name: str, value: Any) -> float:
+    """Return a bound: a real number, which may be infinite.
+
+    Raises
+    ------
+    TypeError
+        If the value is not one real number (a bool or a text is none).
+    ValueError
+        If it is NaN.
+    """
+    number = _read_number(name, value)
+    if math.isnan(number):
+        raise ValueError(f"{name} must be a number or infinite, found {value!r}")
+    return number
+
+
 def check_number(
     name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf
 ) -> float:
@@ -42,12 +82,7 @@ def check_number(
     ValueError
         If it is not finite or out of range.
     """
-    if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"{name} must be a number, found {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, found {value!r}") from None
+    number = _read_number(name, value)
     if above == 0.0:
         wanted, inside = "positive and finite", number > 0.0
     elif above > -math.inf:

@@ -52,7 +52,7 @@ class GroupFit:
         first = self.covariance_start[groups]
         length = int(self.covariance_start[groups[0] + 1] - first[0])
         size = int(round(np.sqrt(length)))
-        return self.covariance[first[:, None] + np.arange(length)].reshape(-1, size, size)
+        return self.covariance[first[:, None] + np.arange(length)].reshape(first.size, size, size)
 
 
 def joint_sizes(data: GroupData) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesphot.accept import choose_odds
 from bayesphot.catalog import Catalog, build_catalog
+from bayesphot.checks import check_integer, check_number
 from bayesphot.collect import Places
 from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
 from bayesphot.kernels.structs import FLAT, NORMAL_NOISE, UNIFORM
@@ -78,10 +79,50 @@ def sample_odds(
     sampling : SamplingPlan
         Engines and their budget.
     x, y, flux : float
-        The source's start, such as the peak of `bayesphot.one_more`.
+        The source's start, such as the peak of `bayesphot.one_more`; inside the image, positive.
     seed : int
         Seed of the sampling.
+
+    Returns
+    -------
+    SampledOdds
+        The odds with their error, and the two evidences.
+
+    Raises
+    ------
+    TypeError
+        If `x`, `y` or `flux` is not a number, or `seed` not an integer.
+    ValueError
+        If the place lies outside the image, the flux is not positive, or the seed negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bayesphot as bp
+    >>> from bayesphot.catalog import read_positions
+    >>> from bayesphot.execute import Workers
+    >>> from bayesphot.image import prepare_image
+    >>> from bayesphot.ladder import sample_odds
+    >>> from bayesphot.loop import LoopPlan, run_loop
+    >>> from bayesphot.sample import SamplingPlan
+    >>> from bayesphot.sampling import Budget
+    >>> data = bp.simulate_scene(
+    ...     (25, 25), sources={"x_0": [9.0, 14.0], "y_0": [12.0, 12.0], "flux": [3000.0, 900.0]},
+    ...     sigma=1.5, noise=5.0, seed=2)
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=11,
+    ...     group_maker=bp.DAOGroup(7.0), priors=bp.ScenePrior(1e-3, bp.PowerLaw(-2.0, 60.0)))
+    >>> plan = LoopPlan(
+    ...     phot._make_settings(), None, phot.group_maker, None, None, 1, None, None, Workers())
+    >>> start = read_positions(data.truth[:1], shape=(25, 25))
+    >>> scene = run_loop(prepare_image(data.image, error=5.0), start, plan).scene
+    >>> sampling = SamplingPlan(Budget(max_thin=64), engines=("independence", "tempered"))
+    >>> odds = sample_odds(scene, plan, sampling, x=14.0, y=12.0, flux=900.0, seed=1)
+    >>> odds.log_odds > 20.0
+    True
     """
+    _check_start(scene.model.shape, x, y, flux)
+    check_integer("seed", seed, least=0)
     new = build_catalog([x], [y], flux=[flux], id=[int(scene.catalog.id.max(initial=0)) + 1])
     joint = Catalog.concatenate([scene.catalog, new])
     plan = _complete_priors(scene, plan, x, y)
@@ -101,6 +142,16 @@ def sample_odds(
     else:
         without, without_error = _integrate_sky(whole, plan), 0.0
     return SampledOdds(log_z - without, math.hypot(error, without_error), log_z, without, engine)
+
+
+def _check_start(shape: tuple[int, int], x: float, y: float, flux: float) -> None:
+    """Raise unless a source can start there."""
+    for name, value, size in (("x", x, shape[1]), ("y", y, shape[0])):
+        if not -0.5 <= check_number(name, value) < size - 0.5:
+            raise ValueError(
+                f"{name} must lie inside the image, from -0.5 to {size - 0.5}, found {value!r}"
+            )
+    check_number("flux", flux, above=0.0)
 
 
 def _complete_priors(scene: Scene, plan: LoopPlan, x: float, y: float) -> LoopPlan:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesphot.checks import check_number
+from bayesphot.checks import check_number, refuse_class
 from bayesphot.kernels.structs import (
     CCD_NOISE,
     CONTAMINATED_NOISE,
@@ -19,6 +19,7 @@ from bayesphot.kernels.structs import (
 )
 
 __all__ = [
+    "LOG_SCALES",
     "NOISE_MODELS",
     "CCDNoise",
     "ContaminatedGaussian",
@@ -27,6 +28,11 @@ __all__ = [
     "PoissonNoise",
     "StudentTNoise",
 ]
+
+#: Logarithms of a factor on the noise between which it is looked for.
+LOG_SCALES = (-12.0, 12.0)
+#: Widths of a log-normal about its median that hold all of it but 6e-5.
+_REACH = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,7 @@ class _Noise:
         prior = self.inflation
         if prior is None:
             return
+        refuse_class("inflation", prior)
         if not (hasattr(prior, "whole") and hasattr(prior, "support")):
             raise TypeError(
                 "inflation must be a distribution such as LogNormal(1, 0.3), or None, "
@@ -114,6 +121,21 @@ class _Noise:
                 "inflation must be a proper distribution of positive numbers such as "
                 f"LogNormal(1, 0.3), found {prior!r}"
             )
+        least, most = np.exp(LOG_SCALES)
+        low, high = _find_extent(prior)
+        if low >= most or high <= least:
+            raise ValueError(
+                f"inflation must be a distribution of factors between {least:.2g} and {most:.2g}, "
+                f"where they are looked for, found {prior!r}"
+            )
+
+
+def _find_extent(prior: Any) -> tuple[float, float]:
+    """Return between which values a distribution lies: its support, or nearly all of it."""
+    if not hasattr(prior, "median"):
+        return prior.support()
+    reach = np.exp(_REACH * prior.width)
+    return prior.median / reach, prior.median * reach
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesphot.checks import check_number
 from bayesphot.kernels.columns import fill_unit_images
 from bayesphot.kernels.structs import (
     CENTER_X,
@@ -105,10 +106,22 @@ def make_grid(target: Target, step: float, border: float = 0.0) -> tuple[np.ndar
     step : float
         Distance of the places, pixels; positive.
     border : float
-        How far the grid stays inside the patch, pixels.
+        How far the grid stays inside the patch, pixels; not negative.
+
+    Returns
+    -------
+    x, y : (rows, columns) arrays
+        Places, image pixels; empty where the border leaves nothing.
+
+    Raises
+    ------
+    TypeError
+        If `step` or `border` is not a number.
+    ValueError
+        If `step` is not positive and finite, or `border` negative or not finite.
     """
-    if not step > 0.0:
-        raise ValueError(f"step must be positive, found {step!r}")
+    check_number("step", step, above=0.0)
+    check_number("border", border, least=0.0)
     n_row, n_col, first_row, first_col = (int(n) for n in target.data.batch.rows[target.group])
     x, y = (
         first + border + step * np.arange(max(int((size - 1 - 2.0 * border) / step) + 1, 0))

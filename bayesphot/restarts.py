@@ -57,7 +57,7 @@ def restart_doubtful(data: GroupData, fit: GroupFit) -> GroupFit:
     batch = data.batch
     # A lone source of positive flux, and most are, has nothing to be doubted.
     dips = np.logical_or.reduceat(fit.source[:, FLUX] < 0.0, batch.source_start[:-1])
-    for g in np.flatnonzero(dips | (np.diff(batch.source_start) > 1)):
+    for g in np.flatnonzero(dips | (np.diff(batch.source_start) > 1)).tolist():
         here = slice(batch.source_start[g], batch.source_start[g + 1])
         free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
         if not np.any(free < 2 * (here.stop - here.start)):

@@ -21,7 +21,7 @@ log = logging.getLogger("bayesphot")
 
 #: Adjacent pixels of one value, at the least, that are no star.
 LEAST = 5
-#: How far above the image's median it stands, in median absolute deviations.
+#: How far above the image's median it stands, in median absolute deviations, at least of one count.
 FAR = 30.0
 #: Share of the good pixels that saturated stars cannot exceed: such an image is a constant.
 MOST = 0.2
@@ -57,7 +57,13 @@ def find_plateau(image: Image) -> tuple[Plateau, np.ndarray] | None:
     if np.bincount(patches.ravel())[1:].max() < LEAST:
         return None
     median = np.median(good)
-    if not level - median > FAR * np.median(np.abs(good - median)):
+    spread = float(np.median(np.abs(good - median)))
+    if np.all(good == np.round(good)):
+        # Of a map of few counts most pixels are equal.
+        spread = max(spread, 1.0)
+    if image.error is not None:
+        spread = max(spread, float(np.median(image.error[image.good])))
+    if not level - median > FAR * spread:
         return None
     return Plateau(level, count), top
 

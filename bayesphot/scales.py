@@ -6,14 +6,13 @@ import math
 
 import numpy as np
 
+from bayesphot.noise import LOG_SCALES
 from bayesphot.patch import cut_batch
 from bayesphot.scene import Scene
 from bayesphot.settings import ModelSettings
 
 __all__ = ["find_scales"]
 
-#: Logarithms of the scale between which its optimum is looked for.
-LEAST, MOST = -12.0, 12.0
 #: Widening of the normal that proposes it.
 WIDEN = 1.3
 
@@ -71,17 +70,18 @@ def _find_normal(model, here, freedom: int) -> tuple[float, float]:
     from scipy.optimize import brentq
 
     center, precision = _read_prior(model.inflation)
+    least, most = LOG_SCALES
 
     def slope(log_scale: float) -> float:
         pull = model.pull(*here, math.exp(log_scale)).sum() - freedom
         return pull - precision * (log_scale - center)
 
-    best = LEAST
-    if slope(LEAST) > 0.0:
-        best = brentq(slope, LEAST, MOST, xtol=1e-6) if slope(MOST) < 0.0 else MOST
+    best = least
+    if slope(least) > 0.0:
+        best = brentq(slope, least, most, xtol=1e-6) if slope(most) < 0.0 else most
     curvature = (slope(best - 0.01) - slope(best + 0.01)) / 0.02
     low, high = model.inflation.support()
-    best = min(max(best, math.log(low) if low > 0.0 else LEAST), math.log(min(high, 1e5)))
+    best = min(max(best, math.log(low) if low > 0.0 else least), math.log(high))
     return best, max(curvature, 1.0) / WIDEN**2
 
 

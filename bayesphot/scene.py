@@ -119,9 +119,9 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
 
     Where patches meet it is their mean; outside them 0.
     """
-    total = np.zeros(scene.pixels.data.shape)
+    shape = scene.pixels.data.shape
     if settings.n_sky == 0 or scene.grouped.n_group == 0 or scene.fit is None:
-        return total
+        return np.zeros(shape)
     batch = cut_batch(
         scene.pixels,
         scene.model,
@@ -139,10 +139,11 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
         level = level + fitted[:, 1] * (col - 0.5 * (n_col - 1))
         level = level + fitted[:, 2] * (row - 0.5 * (n_row - 1))
     used = batch.weight > 0.0
-    place = ((first_row + row) * total.shape[1] + first_col + col)[used]
-    count = np.bincount(place, minlength=total.size)
-    total = np.bincount(place, weights=level[used], minlength=total.size)
-    return (total / np.maximum(count, 1)).reshape(scene.pixels.data.shape)
+    place = ((first_row + row) * shape[1] + first_col + col)[used]
+    n_pixel = scene.pixels.data.size
+    count = np.bincount(place, minlength=n_pixel)
+    total = np.bincount(place, weights=level[used], minlength=n_pixel)
+    return (total / np.maximum(count, 1)).reshape(shape)
 
 
 def render_modes(scene: Scene, settings: ModelSettings) -> np.ndarray | None:

@@ -22,6 +22,8 @@ __all__ = ["Simulation", "simulate_groups"]
 
 #: A Gaussian's light beyond 6 sigma is 1.5e-8 of it: cells so far apart do not see each other.
 REACH = 6.0
+#: Pixels of one image, at most: 0.8 GB.
+MOST_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +73,12 @@ def simulate_groups(random: np.random.Generator, starts: Starts, setup: Setup) -
     Raises
     ------
     ValueError
-        If no place lies inside the priors, or counts would be negative.
+        If no place lies inside the priors, counts would be negative, or groups are so wide that
+        their image is too large.
     """
     shape = draw_shapes(random, starts, setup)
     pitch = _choose_pitch(starts, float(shape.max()), setup)
+    _check_size(starts, pitch)
     starts = starts.move(place_cells(random, starts.n_group, pitch))
     place = draw_places(random, starts, setup)
     flux = draw_prior(setup.flux, random, starts.group.size)
@@ -104,6 +108,17 @@ def _choose_pitch(starts: Starts, width: float, setup: Setup) -> int:
     box = max(setup.settings.fit_shape)
     light = radius + REACH * width
     return int(np.ceil(2.0 * starts.extent + 0.5 * box + max(light, 0.5 * box) + 3.0))
+
+
+def _check_size(starts: Starts, pitch: int) -> None:
+    """Raise ValueError where an image of all cells would not fit into memory."""
+    n_pixel = starts.n_group * pitch**2
+    if n_pixel > MOST_PIXELS:
+        raise ValueError(
+            f"separation (or density and the group maker) must leave images of at most "
+            f"{MOST_PIXELS} pixels, found {n_pixel}: {starts.n_group} groups up to "
+            f"{2.0 * starts.extent:.0f} pixels wide, each in a cell of {pitch} x {pitch}"
+        )
 
 
 def _lay_cells(value: np.ndarray, pitch: int) -> np.ndarray:

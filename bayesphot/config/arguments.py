@@ -6,21 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from bayesphot.checks import check_integer, check_number
+from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.config.samplers import EmceeSampler, Sampler
 from bayesphot.image import Image
 from bayesphot.noise import NOISE_MODELS, PoissonNoise
 from bayesphot.priors import check_prior_columns
 from bayesphot.psf import PSFConfig, PSFError
-
-
-def refuse_class(name: str, value: Any) -> None:
-    """Raise TypeError for a class where an object is meant."""
-    if isinstance(value, type):
-        raise TypeError(
-            f"{name} must be an object, found the class {value.__name__}: write "
-            f"{value.__name__}(...)"
-        )
 
 
 def check_estimator(value: Any) -> None:

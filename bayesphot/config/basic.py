@@ -16,7 +16,7 @@ import numpy as np
 
 from bayesphot.assemble import Report, assemble_result
 from bayesphot.catalog import read_positions
-from bayesphot.checks import check_integer, check_number
+from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.collect import Places
 from bayesphot.config.arguments import (
     check_catalog,
@@ -27,10 +27,9 @@ from bayesphot.config.arguments import (
     count_jobs,
     read_fitshape,
     read_sampler,
-    refuse_class,
 )
 from bayesphot.config.describe import describe_run, show_model
-from bayesphot.config.samplers import count_kept, plan_sampling
+from bayesphot.config.samplers import check_engine, count_kept, plan_sampling
 from bayesphot.execute import Workers
 from bayesphot.image import Image, find_resampling, prepare_image
 from bayesphot.interrupted import InterruptedRun
@@ -163,7 +162,8 @@ class BasicPSFPhotometry:
         check_estimator(self.bkg_estimator)
         set_field(self, "sampler", read_sampler(self.sampler))
         if self.priors is not None:
-            normalise_priors(self.priors, psf.shape_names, float(psf.shape_start[0]))
+            chosen = normalise_priors(self.priors, psf.shape_names, float(psf.shape_start[0]))
+            check_engine(self.sampler, chosen.functions, psf.shape_names[0])
             given = self.priors
             given = {"scene": given} if isinstance(given, ScenePrior) else dict(given)
             set_field(self, "priors", given)

@@ -10,7 +10,7 @@ from bayesphot.checks import check_integer, check_number
 from bayesphot.sample import EMCEE, INDEPENDENCE, TEMPERED, SamplingPlan
 from bayesphot.sampling import Budget, EnsembleOptions, SwarmOptions
 
-__all__ = ["EmceeSampler", "Sampler", "count_kept", "plan_sampling"]
+__all__ = ["EmceeSampler", "Sampler", "check_engine", "count_kept", "plan_sampling"]
 
 log = logging.getLogger("bayesphot")
 
@@ -18,6 +18,8 @@ log = logging.getLogger("bayesphot")
 LADDER = (INDEPENDENCE, TEMPERED)
 #: Particles of a tempered swarm, at least.
 PARTICLES = 2000
+#: Draws of all chains of a group, at most: 80 MB for each parameter.
+MOST_DRAWS = 10_000_000
 
 
 def _check_keep(value: Any) -> None:
@@ -40,7 +42,7 @@ class EmceeSampler:
     Parameters
     ----------
     draws : int
-        Draws kept from each chain.
+        Draws kept from each chain; chains x draws are 10 million at most.
     chains : int
         Independent ensembles, at least 4: walkers of one ensemble are not independent.
     walkers : int, optional
@@ -51,8 +53,8 @@ class EmceeSampler:
     max_steps : int
         Steps at which a group is given up and flagged.
     min_ess : float, optional
-        Bulk and tail effective sample size every parameter must reach; default 400, or a fifth
-        of all draws where that is less.
+        Bulk and tail effective sample size every parameter must reach, at most chains x draws;
+        default 400, or a fifth of all draws where that is less.
     max_r_hat : float
         Rank-normalised split R-hat no parameter may exceed.
     keep : "all", "summary" or int
@@ -108,18 +110,19 @@ class Sampler:
     Parameters
     ----------
     draws : int
-        Draws kept from each chain.
+        Draws kept from each chain; chains x draws are 10 million at most.
     chains : int
         Chains, at least 4.
     min_ess : float, optional
-        Bulk and tail effective sample size every parameter must reach; default 400, or a fifth
-        of all draws where that is less.
+        Bulk and tail effective sample size every parameter must reach, at most chains x draws;
+        default 400, or a fifth of all draws where that is less.
     max_r_hat : float
         Rank-normalised split R-hat no parameter may exceed (Vehtari et al. 2021).
     max_extend : int
         How many times longer a run may become; its draws are thinned to ``draws``.
     engine : {"independence", "tempered"}, optional
-        Use this engine alone; default: the ladder, each group as high as it needs.
+        Use this engine alone, which priors in Python refuse; default: the ladder, each group as
+        high as it needs.
     fallback : EmceeSampler, optional
         Samples the groups that still fail.
     keep : "all", "summary" or int
@@ -149,7 +152,7 @@ class Sampler:
     def __post_init__(self) -> None:
         _check_sampler(self)
         check_integer("max_extend", self.max_extend, least=1)
-        if self.engine is not None and self.engine not in LADDER:
+        if not (self.engine is None or (isinstance(self.engine, str) and self.engine in LADDER)):
             kinds = ", ".join(repr(name) for name in LADDER)
             raise ValueError(
                 f"engine must be {kinds} or None for the ladder (for emcee use EmceeSampler), "
@@ -175,6 +178,28 @@ def _choose_min_ess(sampler) -> float:
     if sampler.min_ess is not None:
         return float(sampler.min_ess)
     return min(400.0, 0.2 * sampler.chains * sampler.draws)
+
+
+def check_engine(sampler: Any, functions: tuple, shape_name: str) -> None:
+    """Raise ValueError where a compiled engine is asked for and a prior is written in Python.
+
+    Parameters
+    ----------
+    sampler : Sampler, EmceeSampler or False
+        As configured.
+    functions : tuple of (name, callable)
+        Log priors in Python.
+    shape_name : str
+        What users call the parameter ``"shape"``.
+    """
+    if not functions or not isinstance(sampler, Sampler) or sampler.engine is None:
+        return
+    names = ", ".join(repr(shape_name if name == "shape" else name) for name, _ in functions)
+    raise ValueError(
+        f"sampler.engine={sampler.engine!r} is compiled and cannot take a prior that is a Python "
+        f"function or of scipy, found one for {names} in priors: leave engine out or use "
+        "EmceeSampler(), or give a distribution of bayesphot"
+    )
 
 
 def plan_sampling(sampler: Sampler | EmceeSampler, functions: tuple, tail: float) -> SamplingPlan:
@@ -214,7 +239,16 @@ def _check_sampler(sampler) -> None:
     """Check what both samplers have in common."""
     check_integer("draws", sampler.draws, least=20)
     check_integer("chains", sampler.chains, least=4)
-    if sampler.min_ess is not None:
-        check_number("min_ess", sampler.min_ess, above=0.0)
+    total = sampler.chains * sampler.draws
+    if total > MOST_DRAWS:
+        raise ValueError(
+            f"chains x draws must be at most {MOST_DRAWS}, found {sampler.chains} x "
+            f"{sampler.draws} = {total}"
+        )
+    if sampler.min_ess is not None and check_number("min_ess", sampler.min_ess, above=0.0) > total:
+        raise ValueError(
+            f"min_ess must be at most chains x draws = {total}, which is all that so many draws "
+            f"can be worth, found {sampler.min_ess!r}"
+        )
     check_number("max_r_hat", sampler.max_r_hat, above=1.0)
     _check_keep(sampler.keep)

@@ -246,11 +246,20 @@ def _walk(theta, factor, scale, normal, trial, stream):
 
 
 @borrowing
-def _differ(theta, score, swarm, joint, trial, trial_score, stream):
-    """Propose along the difference of two particles (Ter Braak 2006), scores too if joint."""
+def _differ(n, swarm, joint, trial, trial_score, stream):
+    """Propose for particle n along the difference of two others (Ter Braak 2006).
+
+    Scores move along, too, if ``joint``.
+    """
     n_particle, n_free = swarm.theta.shape
-    a = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
-    b = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
+    theta = swarm.theta[n]
+    score = swarm.score[n]
+    a = n
+    b = n
+    while a == n:
+        a = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
+    while b == n or b == a:
+        b = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
     n_moved = n_free + score.size if joint else n_free
     # A tenth of the steps are whole differences: from one mode to another.
     gamma = 1.0
@@ -449,7 +458,7 @@ def _sweep(
             if _WALK < kind <= _WALK + _DIFFERENCE:
                 # Where fluxes have a likelihood of their own it need not be where u is small.
                 joint = not exact and draw_uniform(stream) < 0.5
-                _differ(theta, score, spare, joint, trial, trial_score, stream)
+                _differ(n, spare, joint, trial, trial_score, stream)
             elif not starred:
                 walks = True
                 walked += 1

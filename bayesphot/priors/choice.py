@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesphot.checks import refuse_class
 from bayesphot.priors.distributions import (
     DISTRIBUTIONS,
     Disc,
@@ -90,6 +91,7 @@ def normalise_priors(
         return PriorSet()
     if isinstance(priors, ScenePrior):
         priors = {"scene": priors}
+    refuse_class("priors", priors)
     if not isinstance(priors, Mapping):
         raise TypeError(f"priors must map parameter names to distributions, found {priors!r}")
     names = ("x", "y", "flux", *shape_names, "background")
@@ -120,6 +122,7 @@ def normalise_priors(
 
 def _read_scene(scene, priors: Mapping) -> dict[str, Any]:
     """Return what the prior of the scene sets."""
+    refuse_class("priors['scene']", scene)
     if not isinstance(scene, ScenePrior):
         raise TypeError(f"priors['scene'] must be a ScenePrior, found {scene!r}")
     if "flux" in priors:

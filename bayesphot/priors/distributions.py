@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesphot.checks import check_number
+from bayesphot.checks import check_bound, check_number
 from bayesphot.kernels.structs import (
     HALF_NORMAL,
     LOG_NORMAL,
@@ -96,10 +96,35 @@ class Prior:
         return np.zeros((np.size(reference), N_DENSITY))
 
 
+#: Standard deviations between which a precision, 1 / sd^2, is a number.
+LEAST_SD, MOST_SD = 1e-150, 1e150
+#: Standard deviations of a logarithm: below, ln(value) has no digits left to tell the density;
+#: above, the tails leave the floating-point numbers.
+LEAST_WIDTH, MOST_WIDTH = 1e-12, 50.0
+
+
+def _check_sd(name: str, value: float, least: float = LEAST_SD, most: float = MOST_SD) -> None:
+    """Raise unless a standard deviation is one that can be computed with."""
+    if not least <= check_number(name, value, above=0.0) <= most:
+        raise ValueError(f"{name} must lie between {least:g} and {most:g}, found {value!r}")
+
+
+def _check_mean(value: float) -> None:
+    """Raise unless a mean is one that can be squared."""
+    if not abs(check_number("mean", value)) <= MOST_SD:
+        raise ValueError(f"mean must lie between {-MOST_SD:g} and {MOST_SD:g}, found {value!r}")
+
+
 def _check_order(low: float, high: float) -> None:
-    """Raise ValueError unless two bounds are in order."""
-    if not low < high:
+    """Raise TypeError or ValueError unless two bounds are numbers in order."""
+    if not check_bound("low", low) < check_bound("high", high):
         raise ValueError(f"low must be below high, found low={low!r}, high={high!r}")
+
+
+def log_ratio(low: float, high: float) -> float:
+    """Return ln(high / low) of positive bounds in order, however far or near they are."""
+    rise = (high - low) / low
+    return math.log1p(rise) if rise < 1.0 else math.log(high) - math.log(low)
 
 
 def _row(kind: int, norm: float, *numbers: float) -> np.ndarray:
@@ -121,6 +146,8 @@ class Uniform(Prior):
 
     Raises
     ------
+    TypeError
+        If a bound is not a number.
     ValueError
         If ``low`` is not below ``high``.
     """
@@ -162,15 +189,16 @@ class Normal(Prior):
     Raises
     ------
     ValueError
-        If ``sd`` is not positive or ``mean`` not finite.
+        If ``sd`` is not positive, ``mean`` not finite, or either beyond 1e150 (``sd``: or below
+        1e-150).
     """
 
     mean: float
     sd: float
 
     def __post_init__(self):
-        check_number("sd", self.sd, above=0.0)
-        check_number("mean", self.mean)
+        _check_sd("sd", self.sd)
+        _check_mean(self.mean)
 
     def normal(self) -> tuple[float, float]:
         return self.mean, 1.0 / self.sd**2
@@ -194,7 +222,7 @@ class LogNormal(Prior):
     Raises
     ------
     ValueError
-        If either is not positive.
+        If either is not positive, or ``width`` not between 1e-12 and 50.
     """
 
     median: float
@@ -202,7 +230,7 @@ class LogNormal(Prior):
 
     def __post_init__(self):
         check_number("median", self.median, above=0.0)
-        check_number("width", self.width, above=0.0)
+        _check_sd("width", self.width, LEAST_WIDTH, MOST_WIDTH)
 
     def support(self) -> tuple[float, float]:
         return 0.0, math.inf
@@ -239,7 +267,7 @@ class LogUniform(Prior):
         return self.low, self.high
 
     def density(self) -> np.ndarray:
-        norm = -math.log(math.log(self.high / self.low))
+        norm = -math.log(log_ratio(self.low, self.high))
         return _row(LOG_UNIFORM, norm, self.low, self.high)
 
 
@@ -258,7 +286,8 @@ class PowerLaw(Prior):
     Raises
     ------
     ValueError
-        If the bounds are out of order or the density does not integrate to one.
+        If the bounds are out of order, the density does not integrate to one, or the index is too
+        large to compute it.
     """
 
     index: float
@@ -273,18 +302,31 @@ class PowerLaw(Prior):
             raise ValueError(
                 f"PowerLaw of index {self.index!r} needs a finite high: it has no integral"
             )
+        if not math.isfinite(self._norm()):
+            raise ValueError(
+                "index must leave a density that can be computed between the bounds, "
+                f"found {self!r}"
+            )
 
     def support(self) -> tuple[float, float]:
         return self.low, self.high
 
     def density(self) -> np.ndarray:
+        return _row(POWER_LAW, self._norm(), self.index, self.low, self.high)
+
+    def _norm(self) -> float:
+        """Return minus the log of the integral of ``value**index``.
+
+        With p = index + 1 and e the end where value**p is largest, the integral is
+        e^p (1 - exp(-|p| ln(high / low))) / |p|.
+        """
         power = self.index + 1.0
+        ratio = log_ratio(self.low, self.high)
         if power == 0.0:
-            total = math.log(self.high / self.low)
-        else:
-            end = 0.0 if math.isinf(self.high) else self.high**power
-            total = (end - self.low**power) / power
-        return _row(POWER_LAW, -math.log(total), self.index, self.low, self.high)
+            return -math.log(ratio)
+        end = self.high if power > 0.0 else self.low
+        share = -math.expm1(-abs(power) * ratio)
+        return math.log(abs(power)) - power * math.log(end) - math.log(share)
 
 
 @dataclass(frozen=True)
@@ -299,13 +341,13 @@ class HalfNormal(Prior):
     Raises
     ------
     ValueError
-        If ``sd`` is not positive.
+        If ``sd`` is not positive, or not between 1e-150 and 1e150.
     """
 
     sd: float
 
     def __post_init__(self):
-        check_number("sd", self.sd, above=0.0)
+        _check_sd("sd", self.sd)
 
     def support(self) -> tuple[float, float]:
         return 0.0, math.inf
@@ -347,8 +389,8 @@ class TruncatedNormal(Prior):
     high: float = math.inf
 
     def __post_init__(self):
-        check_number("sd", self.sd, above=0.0)
-        check_number("mean", self.mean)
+        _check_sd("sd", self.sd)
+        _check_mean(self.mean)
         _check_order(self.low, self.high)
         if not self._mass() > 0.0:
             raise ValueError(f"nothing of the normal lies between the bounds of {self!r}")

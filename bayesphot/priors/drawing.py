@@ -16,6 +16,7 @@ from bayesphot.priors.distributions import (
     Prior,
     TruncatedNormal,
     Uniform,
+    log_ratio,
 )
 
 __all__ = ["can_draw", "draw_prior"]
@@ -74,7 +75,7 @@ def draw_prior(prior: Any, random: np.random.Generator, shape) -> np.ndarray:
     if isinstance(prior, Uniform):
         return prior.low + share * (prior.high - prior.low)
     if isinstance(prior, LogUniform):
-        return prior.low * (prior.high / prior.low) ** share
+        return prior.low * np.exp(share * log_ratio(prior.low, prior.high))
     if isinstance(prior, PowerLaw):
         return _invert_power_law(prior, share)
     raise ValueError(f"no way to draw from {prior!r}")
@@ -92,7 +93,11 @@ def _draw_truncated(prior: TruncatedNormal, random, shape) -> np.ndarray:
 def _invert_power_law(prior: PowerLaw, share: np.ndarray) -> np.ndarray:
     """Return the values below which these shares of a power law lie."""
     power = prior.index + 1.0
+    spread = log_ratio(prior.low, prior.high)
     if power == 0.0:
-        return prior.low * (prior.high / prior.low) ** share
-    ratio = 0.0 if math.isinf(prior.high) else (prior.high / prior.low) ** power
-    return prior.low * (1.0 + share * (ratio - 1.0)) ** (1.0 / power)
+        return prior.low * np.exp(share * spread)
+    # value = end * (1 - part (1 - exp(-|p| spread)))^(1/p), from where value**p is largest.
+    end, part = (prior.high, 1.0 - share) if power > 0.0 else (prior.low, share)
+    with np.errstate(divide="ignore"):
+        rise = np.log1p(part * math.expm1(-abs(power) * spread)) / power
+    return np.clip(end * np.exp(rise), prior.low, prior.high)

@@ -36,7 +36,7 @@ class ScenePrior:
     TypeError
         If ``density`` is no number or ``flux_pdf`` none of these distributions.
     ValueError
-        If ``density`` is not positive or ``flux_pdf`` not proper.
+        If ``density`` is not positive, or ``flux_pdf`` not proper or nowhere above 0.
 
     Examples
     --------
@@ -59,4 +59,8 @@ class ScenePrior:
         if not self.flux_pdf.is_proper:
             raise ValueError(
                 f"flux_pdf must be proper, for odds depend on its norm: found {self.flux_pdf!r}"
+            )
+        if not self.flux_pdf.support()[1] > 0.0:
+            raise ValueError(
+                f"flux_pdf must reach above 0, for sources shine: found {self.flux_pdf!r}"
             )

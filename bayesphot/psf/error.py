@@ -40,9 +40,10 @@ class PSFError:
     Raises
     ------
     TypeError
-        If a value is not a number, or modes are not pairs.
+        If a value is not a number, modes are not pairs, or an image holds no real numbers.
     ValueError
-        If a value is out of its range, or there is no error at all.
+        If a value is out of its range, an image is ragged, has even sides or is zero everywhere,
+        or there is no error at all.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def _read_modes(modes: Any) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
         raise TypeError(f"modes must be pairs (image, sd), found {modes!r}") from None
     images, sds = [], []
     for j, (image, sd) in enumerate(pairs):
-        array = np.array(image, dtype=float)
+        array = _read_image(f"the image of modes[{j}]", image)
         if array.ndim != 2 or array.shape[0] % 2 == 0 or array.shape[1] % 2 == 0:
             raise ValueError(
                 f"the image of modes[{j}] must be 2-D with odd sides, found shape {array.shape}"
@@ -108,7 +109,23 @@ def _read_modes(modes: Any) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
                 f"the image of modes[{j}] must be finite, "
                 f"found {array[y, x]} at (y, x) = ({y}, {x})"
             )
+        if not array.any():
+            raise ValueError(
+                f"the image of modes[{j}] must not be zero everywhere, found zeros of shape "
+                f"{array.shape}: a mode changes the PSF"
+            )
         array.setflags(write=False)
         images.append(array)
         sds.append(check_number(f"the sd of modes[{j}]", sd, above=0.0))
     return tuple(images), tuple(sds)
+
+
+def _read_image(name: str, image: Any) -> np.ndarray:
+    """Return a new array of real numbers."""
+    try:
+        array = np.array(image)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must have rows of one length, found {image!r}") from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, found dtype {array.dtype}")
+    return array.astype(np.float64)

@@ -70,6 +70,7 @@ def sample_tempered(
 def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess, options) -> None:
     """Run the swarms of a group, with more sweeps where they fall short."""
     spent = 0
+    some = False
     for attempt, hopeless in enumerate((*HOPELESS, 0.0)):
         sweeps = options.sweeps * 4**attempt
         chains = [
@@ -79,6 +80,11 @@ def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess
         numbers = np.array([n for _, n in chains])
         spent += int(numbers[:, tempered.EVALUATIONS].sum())
         arrived = np.isfinite(numbers[:, tempered.LOG_Z]).all()
+        if some and not arrived:
+            # The draws of the attempt before are better than none.
+            draws.stats[target.group, batches.EVALUATIONS] = spent
+            return
+        some = arrived
         vectors = np.concatenate([v for v, _ in chains], axis=1) if arrived else None
         store_vectors(
             draws,

@@ -11,6 +11,7 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.testing import assert_array_equal
 from pipeline_scenes import SIGMA, configure, configure_loop, make_positions, make_trio
+from scipy import stats
 
 import bayesphot as bp
 
@@ -25,6 +26,13 @@ def tie_position() -> bp.IntegratedGaussianPRF:
     """A model whose x_0 hangs on another parameter."""
     model = bp.IntegratedGaussianPRF(sigma=2.0)
     model.x_0.tied = lambda model: model.y_0
+    return model
+
+
+def free_sigma() -> bp.IntegratedGaussianPRF:
+    """A model of free width."""
+    model = bp.IntegratedGaussianPRF(sigma=SIGMA)
+    model.sigma.fixed = False
     return model
 
 
@@ -63,9 +71,24 @@ SETTINGS = [
     ({"sampler": True}, TypeError, "sampler must be .* found True"),
     ({"sampler": bp.Sampler}, TypeError, "sampler must be .* found <class"),
     ({"priors": [1]}, TypeError, r"priors must map parameter names .* found \[1\]"),
+    ({"priors": bp.ScenePrior}, TypeError, r"priors .* write ScenePrior\(\.\.\.\)"),
     ({"priors": {"fluxx": bp.Normal(0, 1)}}, ValueError, "priors: no parameter 'fluxx'"),
     ({"priors": {"flux": bp.Disc(1)}}, ValueError, r"priors\['flux'\] .* found Disc"),
     ({"priors": {"sigma": bp.Uniform(5.0, 6.0)}}, ValueError, "excludes the start of 1.8 pixels"),
+    (
+        {"priors": {"flux": stats.norm(9.0, 2.0)}, "sampler": bp.Sampler(engine="tempered")},
+        ValueError,
+        "sampler.engine='tempered' .* cannot take .* found one for 'flux' .* EmceeSampler",
+    ),
+    (
+        {
+            "priors": {"sigma": lambda sigma: -sigma, "x": stats.norm()},
+            "sampler": bp.Sampler(engine="independence"),
+            "psf_model": free_sigma(),
+        },
+        ValueError,
+        "sampler.engine='independence' .* found one for 'sigma', 'x' in priors",
+    ),
     ({"noise": 3.0}, TypeError, r"noise must be one of CCDNoise, .*, or None, found 3\.0"),
     ({"fit_background": True}, ValueError, "fit_background must be .* found True"),
     ({"fit_background": "x"}, ValueError, "fit_background must be .* found 'x'"),
@@ -127,6 +150,22 @@ SAMPLERS = [
     (bp.Sampler, {"keep": "none"}, ValueError, "keep must be 'all', 'summary' .* 'none'"),
     (bp.Sampler, {"keep": 0}, ValueError, "keep must be at least 1, found 0"),
     (bp.Sampler, {"max_r_hat": 1.0}, ValueError, "max_r_hat must be finite and above 1"),
+    (bp.Sampler, {"engine": "emcee"}, ValueError, "engine must be 'independence', .* 'emcee'"),
+    (bp.Sampler, {"engine": np.array(["a", "b"])}, ValueError, r"engine must be .* array\(\['a'"),
+    (
+        bp.Sampler,
+        {"draws": 10**12},
+        ValueError,
+        "chains x draws must be at most 10000000, found 4 x 1000000000000 = 4000000000000",
+    ),
+    (bp.EmceeSampler, {"chains": 10**6}, ValueError, "chains x draws .* found 1000000 x 500"),
+    (
+        bp.Sampler,
+        {"draws": 20, "min_ess": 1e9},
+        ValueError,
+        r"min_ess must be at most chains x draws = 80, .* found 1000000000\.0",
+    ),
+    (bp.EmceeSampler, {"min_ess": 2001}, ValueError, "min_ess must be at most .* = 2000, .* 2001"),
     (bp.Sampler, {"fallback": "emcee"}, TypeError, "fallback must be .* found 'emcee'"),
     (bp.EmceeSampler, {"walkers": 1}, ValueError, "walkers must be at least 4, found 1"),
     (bp.EmceeSampler, {"steps": 5}, ValueError, "steps must be at least 20, found 5"),

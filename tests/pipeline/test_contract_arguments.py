@@ -379,3 +379,19 @@ def test_scene_of_the_helpers_is_what_the_package_renders():
     y, x = np.mgrid[:21, :25]
     ours = bp.IntegratedGaussianPRF(flux=100.0, x_0=11.3, y_0=9.8, sigma=1.7)(x, y)
     assert_allclose(render_gaussians((21, 25), 11.3, 9.8, 100.0, 1.7), ours, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", [None, "independence", "tempered"])
+def test_nothing_free_is_a_picture_of_the_given(trio, engine):
+    image, error, starts = trio
+    model = bp.IntegratedGaussianPRF(sigma=SIGMA)
+    model.x_0.fixed = model.y_0.fixed = model.flux.fixed = True
+    phot = bp.BasicPSFPhotometry(
+        psf_model=model, fitshape=11, fit_background=False, sampler=bp.Sampler(engine=engine)
+    )
+    given = starts.copy()
+    given["flux_0"] = 500.0
+    result = phot(image, error, positions=given)
+    assert_array_equal(result["x_fit"], starts["x_0"])
+    assert_array_equal(result["flux_fit"], 500.0)
+    assert_array_equal(result["flux_err"], 0.0)

@@ -100,6 +100,8 @@ import json, os, signal, sys, threading, time
 import bayesphot as bp
 from bayesphot import refit, sample
 
+# A shell's background jobs, and all that they start, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 where, n_jobs, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 scene = bp.simulate_scene(
     (900, 900), n_sources=2500, sigma=1.8, background=20.0, noise=3.0, border=4.0, seed=11

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bands import FALSE_ALARM, least_fraction
+from many_groups import render_stars
 from phantoms import configure, count_phantom_fields, make_sky, measure_completeness
 from scipy import stats
 
@@ -36,9 +37,13 @@ def test_threshold_is_that_of_peaks_of_noise():
         assert peaks == pytest.approx(NOISE_SHARE * ALPHA, rel=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:no source was found")
 def test_a_prior_of_the_scene_sets_how_deep_the_loop_goes():
     rng = np.random.default_rng(5)
-    image = rng.poisson(make_sky(rng, tilted=False)).astype(float)
+    # Four stars of an SNR of about 5.
+    sky = make_sky(rng, tilted=False)
+    x, y = np.array([[20.0, 20.0, 70.0, 70.0], [20.0, 70.0, 20.0, 70.0]])
+    image = rng.poisson(sky + render_stars(sky.shape, x, y, 300.0, 1.5)).astype(float)
     counts = []
     for density in (1e-8, 1e-3, 1e-1):
         scene = bp.ScenePrior(density, bp.PowerLaw(-2.0, low=150.0))

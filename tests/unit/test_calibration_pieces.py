@@ -35,6 +35,8 @@ LAWS = [
     (bp.PowerLaw(-2.5, 10.0), stats.pareto(1.5, scale=10.0)),
     (bp.PowerLaw(-1.0, 2.0, 50.0), stats.loguniform(2.0, 50.0)),
     (bp.PowerLaw(1.0, 1e-9, 3.0), stats.powerlaw(2.0, scale=3.0)),
+    (bp.PowerLaw(200.0, 1.0, 1e5), stats.powerlaw(201.0, scale=1e5)),
+    (bp.PowerLaw(-200.0, 1e5), stats.pareto(199.0, scale=1e5)),
     (bp.TruncatedNormal(1.0, 2.0, 0.0), stats.truncnorm(-0.5, np.inf, 1.0, 2.0)),
     (stats.gamma(3.0), stats.gamma(3.0)),
 ]
@@ -218,6 +220,7 @@ def test_the_band_of_normal_pulls_is_that_of_chi_squared() -> None:
     assert np.all(table["holds"])
 
 
+INFLATED = bp.NormalNoise(inflation=bp.LogNormal(1.0, 0.3))
 BAD = [
     ({"phot": bp.BasicPSFPhotometry}, TypeError, "phot must be a photometry object"),
     ({"phot": None}, TypeError, "phot must be a photometry object"),
@@ -237,6 +240,21 @@ BAD = [
         {"phot": replace(PHOT, priors={"x": lambda x: -x * x})},
         ValueError,
         r"phot.priors\['x'\] must be a distribution that values can be drawn from",
+    ),
+    (
+        {"phot": replace(PHOT, psf_error=bp.PSFError(0.02))},
+        ValueError,
+        "phot.psf_error must be None: .* found PSFError",
+    ),
+    (
+        {"phot": replace(PHOT, noise=INFLATED), "truth": PHOT},
+        ValueError,
+        "truth.noise.inflation must be that of phot.noise, .* found None and LogNormal",
+    ),
+    (
+        {"truth": replace(PHOT, noise=INFLATED)},
+        ValueError,
+        "truth.noise.inflation must be that of phot.noise, .* found LogNormal.* and None",
     ),
     ({"flux": None}, ValueError, "flux must be a proper prior, e.g. PowerLaw.* found None"),
     ({"flux": bp.Uniform()}, ValueError, "flux must be a proper prior"),
@@ -297,6 +315,7 @@ BAD = [
     ({"n_sources": 2, "separation": (4.0, 3.0)}, ValueError, "in rising order"),
     ({"n_sources": 2, "separation": (1, 2, 3)}, ValueError, "one number or"),
     ({"n_sources": 2, "separation": "far"}, TypeError, "separation must be a number"),
+    ({"n_sources": 2, "separation": 5e4}, ValueError, "separation .or density .*at most 100000000"),
     ({"density": -0.1}, ValueError, "density must be positive"),
     ({"density": 0.01, "n_sources": 2}, ValueError, "either density or n_sources"),
     ({"density": 0.5}, ValueError, "density must leave room for min_separation"),

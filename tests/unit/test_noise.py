@@ -269,6 +269,13 @@ def test_the_joint_density_holds_the_scale_of_the_noise() -> None:
 
 
 @pytest.mark.parametrize(
+    "inflation", [Uniform(0.0, 1e7), LogNormal(1e6, 2.0), LogNormal(1.0, 50.0), Uniform(0.5, 2.0)]
+)
+def test_a_factor_may_lie_partly_where_it_is_not_looked_for(inflation) -> None:
+    assert NormalNoise(inflation=inflation).inflation == inflation
+
+
+@pytest.mark.parametrize(
     ("make", "error", "text"),
     [
         (lambda: StudentTNoise(0.0), ValueError, "dof must be positive"),
@@ -287,6 +294,26 @@ def test_the_joint_density_holds_the_scale_of_the_noise() -> None:
             lambda: NormalNoise(inflation=0.3),
             TypeError,
             r"inflation must be a distribution such as LogNormal\(1, 0.3\), or None, found 0.3",
+        ),
+        (
+            lambda: NormalNoise(inflation=LogNormal),
+            TypeError,
+            r"inflation must be an object, found the class LogNormal: write LogNormal\(\.\.\.\)",
+        ),
+        (
+            lambda: NormalNoise(inflation=Uniform(1e6, 1e7)),
+            ValueError,
+            r"inflation must be a .* of factors between 6.1e-06 and 1.6e\+05, .*found Uniform",
+        ),
+        (
+            lambda: CCDNoise(1.0, 2.0, inflation=Uniform(1e-9, 1e-6)),
+            ValueError,
+            "inflation must be a distribution of factors between 6.1e-06 and",
+        ),
+        (
+            lambda: NormalNoise(inflation=LogNormal(1e9, 0.3)),
+            ValueError,
+            "inflation must be a distribution of factors between.*found LogNormal",
         ),
         (
             lambda: StudentTNoise(4.0, inflation=Normal(1.0, 0.1)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
@@ -11,6 +13,7 @@ import bayesphot as bp
 from bayesphot.catalog import read_positions
 from bayesphot.execute import Workers
 from bayesphot.image import prepare_image
+from bayesphot.ladder import sample_odds
 from bayesphot.loop import LoopPlan, run_loop
 from bayesphot.one_more import make_grid, weigh_one_more
 from bayesphot.patch import cut_batch
@@ -166,3 +169,27 @@ def test_bad_input_is_refused_by_name():
         weigh_one_more(target, source[:, :3], shared, 12.0, 12.0, prior)
     with pytest.raises(ValueError, match="step must be positive"):
         make_grid(target, 0.0)
+    with pytest.raises(TypeError, match="step must be a number, found 'fine'"):
+        make_grid(target, "fine")
+    with pytest.raises(ValueError, match="border must be finite and >= 0, found -1"):
+        make_grid(target, 1.0, border=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "text"),
+    [
+        ({"x": 500.0}, ValueError, "x must lie inside the image, from -0.5 to 32.5, found 500.0"),
+        ({"y": 500.0}, ValueError, "y must lie inside the image, from -0.5 to 32.5, found 500.0"),
+        ({"x": -0.6}, ValueError, "x must lie inside the image"),
+        ({"x": np.nan}, ValueError, "x must be finite, found nan"),
+        ({"y": "12"}, TypeError, "y must be a number, found '12'"),
+        ({"flux": -5.0}, ValueError, "flux must be positive and finite, found -5.0"),
+        ({"flux": np.nan}, ValueError, "flux must be positive and finite, found nan"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, found -1"),
+    ],
+)
+def test_odds_are_not_sampled_where_no_source_can_start(wrong, kind, text):
+    scene = SimpleNamespace(model=np.zeros((SIDE, SIDE)))
+    given = {"x": 12.0, "y": 12.0, "flux": 100.0, "seed": 1} | wrong
+    with pytest.raises(kind, match=text):
+        sample_odds(scene, None, None, **given)

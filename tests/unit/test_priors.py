@@ -18,6 +18,7 @@ from bayesphot.priors import (
     Normal,
     PowerLaw,
     PriorSet,
+    ScenePrior,
     TruncatedNormal,
     Uniform,
     normalise_priors,
@@ -44,10 +45,36 @@ def test_the_mean_of_a_normal_must_be_finite(mean) -> None:
         Normal(mean, 1.0)
 
 
-@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0)])
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (math.inf, math.inf)])
 def test_bounds_must_be_in_order(low, high) -> None:
     with pytest.raises(ValueError, match="low must be below high"):
         Uniform(low, high)
+
+
+@pytest.mark.parametrize(
+    "value", ["a", None, False, np.True_, 1j, np.complex64(1.0), np.zeros(2), np.ones(1), [1.0]]
+)
+def test_bounds_must_be_real_numbers(value) -> None:
+    for make, name in [
+        (lambda: Uniform(value, 1.0), "low"),
+        (lambda: Uniform(0.0, value), "high"),
+        (lambda: Uniform(value, value), "low"),
+        (lambda: LogUniform(1.0, value), "high"),
+        (lambda: PowerLaw(-2.0, 1.0, value), "high"),
+        (lambda: TruncatedNormal(0.0, 1.0, value, 2.0), "low"),
+        (lambda: TruncatedNormal(0.0, 1.0, 0.0, value), "high"),
+    ]:
+        with pytest.raises(TypeError, match=f"{name} must be a number, found"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(math.nan, "low must be a number or infinite, found nan"), (10**400, "low must be a number")],
+)
+def test_bounds_must_be_floating_point_numbers(value, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        Uniform(value, 1.0)
 
 
 def test_distributions_are_immutable_and_compare_by_value() -> None:
@@ -94,6 +121,10 @@ DISTRIBUTIONS = [
     (PowerLaw(-2.5, 1.5), stats.pareto(1.5, scale=1.5)),
     (PowerLaw(-1.0, 0.5, 20.0), stats.loguniform(0.5, 20.0)),
     (PowerLaw(2.0, 1e-9, 4.0), stats.powerlaw(3.0, scale=4.0)),
+    (PowerLaw(-200.0, 1e-3), stats.pareto(199.0, scale=1e-3)),
+    (PowerLaw(-200.0, 1e5), stats.pareto(199.0, scale=1e5)),
+    (PowerLaw(200.0, 1e-9, 1e5), stats.powerlaw(201.0, scale=1e5)),
+    (LogUniform(1e-170, 1e150), stats.loguniform(1e-170, 1e150)),
     (HalfNormal(2.0), stats.halfnorm(scale=2.0)),
     (TruncatedNormal(1.0, 2.0), stats.truncnorm(-0.5, np.inf, 1.0, 2.0)),
     (TruncatedNormal(0.0, 1.0, 8.0, 9.0), stats.truncnorm(8.0, 9.0, 0.0, 1.0)),
@@ -137,6 +168,14 @@ def test_a_density_of_the_level_is_moved_by_the_reference(prior) -> None:
         (lambda: PowerLaw(-2.0, 0.0), "low must be positive"),
         (lambda: PowerLaw(-0.5, 1.0), "needs a finite high"),
         (lambda: PowerLaw(math.nan, 1.0, 2.0), "index must be finite"),
+        (lambda: PowerLaw(-1e308, 1e5), "index must leave a density that can be computed"),
+        (lambda: Normal(0.0, 1e-200), "sd must lie between 1e-150 and 1e.150, found 1e-200"),
+        (lambda: Normal(0.0, 1e200), "sd must lie between 1e-150 and 1e.150, found 1e.200"),
+        (lambda: Normal(-1e200, 1.0), "mean must lie between -1e.150 and 1e.150, found -1e.200"),
+        (lambda: TruncatedNormal(0.0, 1e-200), "sd must lie between"),
+        (lambda: HalfNormal(1e-200), "sd must lie between"),
+        (lambda: LogNormal(1.0, 1e-200), "width must lie between 1e-12 and 50, found 1e-200"),
+        (lambda: LogNormal(1.0, 100.0), "width must lie between 1e-12 and 50, found 100.0"),
         (lambda: HalfNormal(-1.0), "sd must be positive"),
         (lambda: TruncatedNormal(0.0, 1.0, 60.0, 70.0), "nothing of the normal"),
         (lambda: TruncatedNormal(0.0, 1.0, 2.0, 1.0), "low must be below high"),
@@ -188,4 +227,12 @@ def test_a_distribution_the_parameter_cannot_take_is_refused(name, prior, text) 
 @pytest.mark.parametrize("priors", [[("flux", Normal(0.0, 1.0))], Disc(1.0), "flux"])
 def test_what_is_not_a_mapping_is_a_type_error(priors) -> None:
     with pytest.raises(TypeError, match="priors must map"):
+        normalise_priors(priors, ())
+
+
+@pytest.mark.parametrize(
+    ("priors", "name"), [(ScenePrior, "priors"), ({"scene": ScenePrior}, r"priors\['scene'\]")]
+)
+def test_the_class_of_a_scene_is_no_prior(priors, name) -> None:
+    with pytest.raises(TypeError, match=rf"{name} must be .*: write ScenePrior\(\.\.\.\)"):
         normalise_priors(priors, ())

@@ -152,6 +152,31 @@ def free_sigma():
             r"image of modes\[0\] must be finite, found inf at \(y, x\) = \(0, 0\)",
         ),
         (
+            lambda: PSFError(modes=[([[1.0, 2.0, 3.0], [1.0]], 0.1)]),
+            ValueError,
+            r"image of modes\[0\] must have rows of one length, found \[\[1",
+        ),
+        (
+            lambda: PSFError(modes=[("abc", 0.1)]),
+            TypeError,
+            r"image of modes\[0\] must hold real numbers, found dtype <U3",
+        ),
+        (
+            lambda: PSFError(modes=[(None, 0.1)]),
+            TypeError,
+            r"image of modes\[0\] must hold real numbers, found dtype object",
+        ),
+        (
+            lambda: PSFError(modes=[(np.ones((3, 3), dtype=complex), 0.1)]),
+            TypeError,
+            r"image of modes\[0\] must hold real numbers, found dtype complex128",
+        ),
+        (
+            lambda: PSFError(modes=[(np.ones((3, 3)), 0.1), (np.zeros((3, 5)), 0.1)]),
+            ValueError,
+            r"image of modes\[1\] must not be zero everywhere, found zeros of shape \(3, 5\)",
+        ),
+        (
             lambda: PSFError(modes=[(np.ones((3, 3)), 0.0)]),
             ValueError,
             r"sd of modes\[0\] must be positive and finite, found 0.0",

@@ -90,3 +90,16 @@ def test_a_saturated_star_is_measured_from_its_wings_and_the_meta_says_so():
     assert result["flux_fit"][0] == pytest.approx(20_000.0 * 2.0 * np.pi * 1.6**2, rel=0.15)
     assert result["x_fit"][0] == pytest.approx(20.3, abs=0.1)
     assert "saturation" not in phot(add_noise(make_star()), error=5.0).meta
+
+
+def test_a_map_of_few_counts_is_not_saturated():
+    rng = np.random.default_rng(3)
+    image = np.minimum(rng.poisson(0.02 + make_star(60.0 / 16.0)), 1)
+    assert np.sum(image) > 20
+    assert find_plateau(prepare_image(image)) is None
+
+
+def test_a_plateau_within_the_noise_is_none():
+    image = np.minimum(make_star(100.0), 60.0)
+    assert find_plateau(prepare_image(image)) is not None
+    assert find_plateau(prepare_image(image, error=5.0)) is None

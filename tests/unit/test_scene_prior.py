@@ -229,6 +229,8 @@ def test_meta_leaves_out_the_defaults_that_are_replaced():
         ("many", bp.Normal(0.0, 1.0), TypeError, "density must be a number"),
         (1e-3, bp.Uniform(0.0), ValueError, "flux_pdf must be proper"),
         (1e-3, bp.Uniform(), ValueError, "flux_pdf must be proper"),
+        (1e-3, bp.Uniform(-10.0, -1.0), ValueError, "flux_pdf must reach above 0.*found Uniform"),
+        (1e-3, bp.TruncatedNormal(0.0, 1.0, -5.0, 0.0), ValueError, "must reach above 0"),
         (1e-3, 100.0, TypeError, "flux_pdf must be one of"),
         (1e-3, bp.Disc(1.0), TypeError, "flux_pdf must be one of"),
         (1e-3, bp.HalfNormal, TypeError, r"write HalfNormal\(...\)"),

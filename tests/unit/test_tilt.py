@@ -67,3 +67,10 @@ def test_background_image_of_a_result_follows_the_tilt_unless_the_level_is_given
     known = bp.BasicPSFPhotometry(bkg_estimator=50.0, fit_background=False, **settings)
     result = known(image + stars.image, error=5.0, positions=stars.truth)
     assert np.ptp(result.background_image) == 0.0
+
+
+def test_bad_columns_at_equal_steps_do_not_hide_a_tilt():
+    plane, image = make_sky(shape=(240, 240))
+    bad = np.zeros(image.shape, dtype=bool)
+    bad[:, ::2] = True
+    np.testing.assert_allclose(measure_tilt(image, bad), plane, atol=2.0)
