@@ -65,7 +65,7 @@ def test_least_squares_of_the_second_scene_is_scipy_s(fit_shape, numbers):
         bkg_estimator=6.0,
         fit_background="flat",
         # So wide that the optimum is that of the data alone.
-        priors={"sigma": bp.LogNormal(2.0, 1e6)},
+        priors={"sigma": bp.LogNormal(2.0, 50.0)},
     )
     result = phot(scene.image, scene.error, positions=scene.truth)
     found = [np.asarray(result[f"{name}_fit"]) for name in ("x", "y", "flux")]
