@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -36,7 +37,7 @@ _REACH = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Noise:
+class _Noise(ABC):
     """What a noise model knows of a pixel; images are in data units.
 
     The least squares works with a normal of ``variance()``, renewed with the model of the scene.
@@ -70,20 +71,20 @@ class _Noise:
         """Return the (4,) numbers of the kind."""
         return np.zeros(4)
 
+    @abstractmethod
     def known(self, sky: np.ndarray, scale2: np.ndarray) -> np.ndarray:
         """Return (ny, nx) what the likelihood needs of each pixel.
 
         ``sky`` is the reference that was taken out of the data, ``scale2`` the squared scale, or
         what is added to a variance that the model itself knows.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def variance(self, residual: np.ndarray, mean: np.ndarray, scale2) -> np.ndarray:
         """Return the variance of the normal that stands for the model near its optimum.
 
         ``residual`` is data less model, ``mean`` the model with its sky; ``scale2`` as above.
         """
-        raise NotImplementedError
 
     def log_norm(self, data: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Return the log likelihood's part that depends on each pixel's data alone.
@@ -92,13 +93,13 @@ class _Noise:
         """
         return 0.5 * np.log(known / (2.0 * np.pi))
 
+    @abstractmethod
     def expand(self, residual: np.ndarray, mean: np.ndarray, known: np.ndarray, scale=1.0):
         """Return slope and minus curvature of the log likelihood by the mean, and its floor.
 
         ``mean`` is less the reference sky, ``scale`` a factor on the noise; curvatures are not let
         below the floor.
         """
-        raise NotImplementedError
 
     def pull(self, residual, mean, known, scale) -> np.ndarray:
         """Return 1 plus the slope of each pixel's log likelihood by the log of the scale."""

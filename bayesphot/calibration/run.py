@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -176,7 +178,7 @@ def _draw_starts(
 ) -> Starts:  # fmt: skip
     """Return the starts of the design that the arguments describe."""
     limit = setup.phot.max_group_size
-    sizes = _read_sizes(n_sources)
+    sizes = _read_range("n_sources", n_sources, partial(check_integer, least=1))
     if density is None:
         if min_separation is not None:
             raise ValueError(f"min_separation needs density, found {min_separation!r} alone")
@@ -209,14 +211,14 @@ def _draw_starts(
     )
 
 
-def _read_sizes(n_sources: Any) -> tuple[int, int]:
-    """Return the range of the numbers of sources."""
-    ends = (n_sources,) if np.ndim(n_sources) == 0 else tuple(n_sources)
+def _read_range(name: str, value: Any, check: Callable) -> tuple:
+    """Return the ends of a range, or one number twice; ``check(name, number)`` judges each."""
+    ends = (value,) if np.ndim(value) == 0 else tuple(value)
     if len(ends) not in (1, 2):
-        raise ValueError(f"n_sources must be one number or (low, high), found {n_sources!r}")
-    low, high = (check_integer("n_sources", end, least=1) for end in (ends[0], ends[-1]))
+        raise ValueError(f"{name} must be one number or (low, high), found {value!r}")
+    low, high = (check(name, end) for end in (ends[0], ends[-1]))
     if low > high:
-        raise ValueError(f"n_sources must be (low, high) in rising order, found {n_sources!r}")
+        raise ValueError(f"{name} must be (low, high) in rising order, found {value!r}")
     return low, high
 
 
@@ -233,13 +235,7 @@ def _read_separation(separation: Any, n_sources: int) -> tuple[float, float]:
             "separation must be given in pixels, a number or (low, high), where groups have up to "
             f"{n_sources} sources"
         )
-    ends = (separation,) if np.ndim(separation) == 0 else tuple(separation)
-    if len(ends) not in (1, 2):
-        raise ValueError(f"separation must be one number or (low, high), found {separation!r}")
-    low, high = (check_number("separation", end, above=0.0) for end in (ends[0], ends[-1]))
-    if low > high:
-        raise ValueError(f"separation must be (low, high) in rising order, found {separation!r}")
-    return low, high
+    return _read_range("separation", separation, partial(check_number, above=0.0))
 
 
 def _run_images(random, starts: Starts, setup: Setup, n_ranks: int) -> Sample:
