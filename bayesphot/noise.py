@@ -43,7 +43,7 @@ class _Noise(ABC):
     The least squares works with a normal of ``variance()``, renewed with the model of the scene.
     The sampling proposes from the normal that has the likelihood's slope and curvature
     (``expand()``), and corrects by the exact likelihood of ``kind``, with ``numbers()`` and what is
-    ``known()`` of each pixel: `bayesphot.kernels.noise.log_pixel_likelihood`.
+    ``known()`` of each pixel: `bayesphot.kernels.noise.split_pixel_likelihood`.
     """
 
     inflation: Any = None

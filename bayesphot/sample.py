@@ -163,7 +163,7 @@ def _sample_groups(
             one = slice(g, g + 1)
             part = _hold_variance(_cut(scene, groups[one], settings), scene, groups[one])
             again = _run_engine(name, scene, groups[one], part, plan, seeds[one], settings)
-            if _is_better(again.stats[0], draws.stats[g], plan.budget):
+            if _is_better(again.stats[0], draws.stats[g], plan.budget, engine[g]):
                 _replace_group(draws, again, data, int(g))
                 engine[g] = name
     given = settings.priors
@@ -287,12 +287,18 @@ def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDr
     )
 
 
-def _is_better(again: np.ndarray, before: np.ndarray, budget: Budget) -> bool:
-    """Return whether a group's later draws are to be shown: good, or at least less bad."""
+def _is_better(again: np.ndarray, before: np.ndarray, budget: Budget, engine: str) -> bool:
+    """Return whether a group's later draws are to be shown: good, or at least less bad.
+
+    Chains of the ``engine`` "independence" that fail have missed a part of the posterior, which
+    their R-hat need not show: a proposal that does not reach it can still mix where it does.
+    """
     if budget.holds(again) or not before[batches.ACCEPTANCE] >= 0.0:
         return True
-    sampled = again[batches.ACCEPTANCE] >= 0.0
-    return bool(sampled and again[batches.WORST_R_HAT] <= before[batches.WORST_R_HAT])
+    if not again[batches.ACCEPTANCE] >= 0.0:
+        return False
+    missing = engine in (INDEPENDENCE, EXTENDED)
+    return missing or bool(again[batches.WORST_R_HAT] <= before[batches.WORST_R_HAT])
 
 
 def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int) -> None:

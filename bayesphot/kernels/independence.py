@@ -50,7 +50,7 @@ def log_student(theta, center, factor, log_norm, dof):
         for j in range(i, n):
             v += factor[j, i] * (theta[j] - center[j])
         q += v * v
-    return log_norm - 0.5 * (dof + n) * math.log1p(q / dof)
+    return log_norm - 0.5 * (dof + n) * math.log(1.0 + q / dof)
 
 
 @borrowing
@@ -263,7 +263,7 @@ def log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
         uniform = disc_density
         if theta.size == 3:
             z = (theta[2] - centers[0, 2]) * factors[0, 2, 2]
-            uniform *= math.exp(norms[n_center] - 0.5 * (dof + 1.0) * math.log1p(z * z / dof))
+            uniform *= math.exp(norms[n_center] - 0.5 * (dof + 1.0) * math.log(1.0 + z * z / dof))
         top = math.log((1.0 - _DISC_SHARE) * math.exp(top) + _DISC_SHARE * uniform)
     return top
 

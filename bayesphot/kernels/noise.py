@@ -28,15 +28,32 @@ from .structs import (
 )
 
 
+#: Between these a product can take one more factor.
+_SMALL = 1e-150
+_LARGE = 1e150
+
+
 @borrowing
 def ccd_variance(noise, mean, known):
-    """Return the variance of a CCD's pixel: see ``log_pixel_likelihood``."""
+    """Return the variance of a CCD's pixel: see ``split_pixel_likelihood``."""
     return max(noise[0] + max(mean + known, 0.0) * noise[1], noise[2])
 
 
 @borrowing
-def log_pixel_likelihood(kind, noise, data, mean, known):
-    """Return the log likelihood of a pixel, less what depends on the data alone.
+def find_power(kind, noise):
+    """Return the power c of the factors that ``split_pixel_likelihood`` returns."""
+    if kind == CCD_NOISE:
+        return -0.5
+    if kind == STUDENT_NOISE:
+        return -0.5 * (noise[0] + 1.0)
+    return 1.0
+
+
+@borrowing
+def split_pixel_likelihood(kind, noise, data, mean, known):
+    """Return a and b > 0 of a pixel's log likelihood a + c ln b, c the same for all pixels.
+
+    Less what depends on the data alone. One logarithm then does for the product of many b.
 
     CCD: normal about the mean with variance v = a + max(mean + known, 0) b, at least c, where
     a = (read noise / gain)^2, b = 1 / gain and known the level taken out of data and mean
@@ -46,23 +63,29 @@ def log_pixel_likelihood(kind, noise, data, mean, known):
     r = data - mean
     if kind == CCD_NOISE:
         variance = ccd_variance(noise, mean, known)
-        return -0.5 * (r * r / variance + math.log(variance))
+        return -0.5 * r * r / variance, variance
     if kind == POISSON_NOISE:
         expected = mean + known
         counts = data + known
         if expected <= 0.0:
-            return -np.inf
-        return counts * math.log(expected) - expected
+            return -np.inf, 1.0
+        return counts * math.log(expected) - expected, 1.0
     chi2 = r * r * known
     if kind == SCALED_NOISE:
-        return -0.5 * chi2
+        return -0.5 * chi2, 1.0
     if kind == STUDENT_NOISE:
-        return -0.5 * (noise[0] + 1.0) * math.log1p(chi2 / noise[0])
-    # Contaminated: the two normals, the larger taken out.
-    core = math.log1p(-noise[0]) - 0.5 * chi2
-    tail = math.log(noise[0] / noise[1]) - 0.5 * chi2 / (noise[1] * noise[1])
-    top = max(core, tail)
-    return top + math.log(math.exp(core - top) + math.exp(tail - top))
+        return 0.0, 1.0 + chi2 / noise[0]
+    # Contaminated: the wide normal, which is never 0 beside the other, taken out.
+    wide = 0.5 * chi2 / (noise[1] * noise[1])
+    core = (1.0 - noise[0]) * math.exp(wide - 0.5 * chi2)
+    return -wide, core + noise[0] / noise[1]
+
+
+@borrowing
+def log_pixel_likelihood(kind, noise, data, mean, known):
+    """Return the log likelihood of a pixel: see `split_pixel_likelihood`."""
+    s, factor = split_pixel_likelihood(kind, noise, data, mean, known)
+    return s + find_power(kind, noise) * math.log(factor)
 
 
 @borrowing
@@ -115,11 +138,13 @@ def log_exact_over_normal(group, work, linear):
     model = work.model
     fill_model(group, work, group.pixels[NEIGHBOURS], linear, model)
     shrink = math.exp(-log_scale)
+    power = find_power(group.noise_kind, group.noise)
+    product = 1.0
     for p in range(model.size):
         w = group.pixels[PIXEL_WEIGHT, p]
         if w > 0.0:
             r = group.pixels[DATA, p] - model[p]
-            exact = log_pixel_likelihood(
+            exact, factor = split_pixel_likelihood(
                 group.noise_kind,
                 group.noise,
                 model[p] + shrink * (group.pixels[TRUE_DATA, p] - model[p]),
@@ -127,7 +152,12 @@ def log_exact_over_normal(group, work, linear):
                 group.pixels[KNOWN, p],
             )
             s += exact + 0.5 * w * r * r - log_scale
-    return s
+            product *= factor
+            # Far from what a number can hold.
+            if not _SMALL < product < _LARGE:
+                s += power * math.log(product)
+                product = 1.0
+    return s + power * math.log(product)
 
 
 @borrowing

@@ -24,32 +24,36 @@ from .group import allocate_work, gather_theta, unpack_group
 from .independence import (
     choose_component,
     copy_linear,
-    find_code,
     log_proposal,
     mirror_proposal,
     spread_proposal,
     student_norm,
-    swap_code,
 )
 from .laplace import fill_laplace
-from .linalg import factor_cholesky_into, log_determinant, solve_upper_into
+from .linalg import log_determinant, solve_upper_into
+from .moves import (
+    add_difference,
+    exchange_flux,
+    half_square,
+    move_star,
+    renew_scores,
+    walk_along,
+)
 from .noise import is_exact, log_exact_over_normal
 from .random import draw_gamma, draw_normal, draw_uniform, seed_stream_into
-from .structs import (
-    CENTER_X,
-    CENTER_Y,
-    FLUX_FLOOR,
-    MEAN,
-    RADIUS,
-    VALUE,
+from .structs import FLUX_FLOOR, MEAN, VALUE
+from .swarm import (
+    N_NUMBER,
+    RATIO,
+    SCALE,
+    START,
+    TARGET,
+    choose_step,
+    copy_particle,
+    fill_spread,
+    fill_weights,
+    resample,
 )
-
-#: Columns of a particle's numbers: log p, log r, log q, log |L|.
-TARGET = 0
-RATIO = 1
-START = 2
-SCALE = 3
-N_NUMBER = 4
 
 #: What `temper_group` tells of a run.
 LOG_Z = 0
@@ -67,8 +71,6 @@ _MOST_TRIALS = 500
 _WALK = 0.3
 _DIFFERENCE = 0.25
 _STAR = 0.25
-#: Share of the exchanges that swap the names of the two stars and nothing else.
-_NAMES = 0.2
 
 
 @borrowing
@@ -141,282 +143,6 @@ def _open_swarm(group, work, swarm, proposal, norms, dof, row, stream):
 
 
 @borrowing
-def _log_step(numbers, n):
-    """Return the log weight that a whole unit of b gives particle n."""
-    return numbers[n, TARGET] + numbers[n, RATIO] - numbers[n, START]
-
-
-@borrowing
-def _fill_weights(numbers, step, weight):
-    """Fill weights of a step in b, the largest being 1; return (log of their mean, size)."""
-    top = -np.inf
-    for n in range(weight.size):
-        top = max(top, step * _log_step(numbers, n))
-    total = 0.0
-    square = 0.0
-    for n in range(weight.size):
-        weight[n] = math.exp(step * _log_step(numbers, n) - top)
-        total += weight[n]
-        square += weight[n] * weight[n]
-    return top + math.log(total / weight.size), total * total / square
-
-
-@borrowing
-def _choose_step(numbers, room, weight):
-    """Return the step in b, at most ``room``, that keeps half the effective size."""
-    _, size = _fill_weights(numbers, room, weight)
-    if size >= 0.5 * weight.size:
-        return room
-    low = 0.0
-    high = room
-    for _halving in range(40):
-        middle = 0.5 * (low + high)
-        _, size = _fill_weights(numbers, middle, weight)
-        if size >= 0.5 * weight.size:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-@borrowing
-def _copy_particle(swarm, n, other, m):
-    """Copy particle n of a swarm over particle m of another."""
-    for i in range(swarm.theta.shape[1]):
-        other.theta[m, i] = swarm.theta[n, i]
-    for i in range(swarm.score.shape[1]):
-        other.score[m, i] = swarm.score[n, i]
-        other.linear[m, i] = swarm.linear[n, i]
-    for i in range(N_NUMBER):
-        other.numbers[m, i] = swarm.numbers[n, i]
-
-
-@borrowing
-def _resample(swarm, spare, weight, stream):
-    """Replace particles by copies in proportion to their weights (systematic resampling)."""
-    n_particle = weight.size
-    total = 0.0
-    for n in range(n_particle):
-        total += weight[n]
-    first = draw_uniform(stream) / n_particle
-    k = 0
-    reached = weight[0] / total
-    for n in range(n_particle):
-        while reached < first + n / n_particle and k < n_particle - 1:
-            k += 1
-            reached += weight[k] / total
-        _copy_particle(swarm, k, spare, n)
-    for n in range(n_particle):
-        _copy_particle(spare, n, swarm, n)
-
-
-@borrowing
-def _fill_spread(theta, row, spread, factor):
-    """Fill the Cholesky factor of the particles' covariance; return whether it has one."""
-    n_particle, n_free = theta.shape
-    mean = row[0, :n_free]
-    for i in range(n_free):
-        s = 0.0
-        for n in range(n_particle):
-            s += theta[n, i]
-        mean[i] = s / n_particle
-    for i in range(n_free):
-        for j in range(i + 1):
-            s = 0.0
-            for n in range(n_particle):
-                s += (theta[n, i] - mean[i]) * (theta[n, j] - mean[j])
-            spread[i, j] = s / n_particle
-        spread[i, i] += 1e-14
-    return factor_cholesky_into(spread, n_free, factor)
-
-
-@borrowing
-def _walk(theta, factor, scale, normal, trial, stream):
-    """Propose along the swarm's covariance L L^T, a third of the steps a fifth as long."""
-    n_free = theta.size
-    if draw_uniform(stream) < 0.33:
-        scale *= 0.2
-    for i in range(n_free):
-        normal[i] = draw_normal(stream) * scale
-    for i in range(n_free):
-        s = theta[i]
-        for j in range(i + 1):
-            s += factor[i, j] * normal[j]
-        trial[i] = s
-
-
-@borrowing
-def _differ(n, swarm, joint, trial, trial_score, stream):
-    """Propose for particle n along the difference of two others (Ter Braak 2006).
-
-    Scores move along, too, if ``joint``.
-    """
-    n_particle, n_free = swarm.theta.shape
-    theta = swarm.theta[n]
-    score = swarm.score[n]
-    a = n
-    b = n
-    while a == n:
-        a = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
-    while b == n or b == a:
-        b = min(int(draw_uniform(stream) * n_particle), n_particle - 1)
-    n_moved = n_free + score.size if joint else n_free
-    # A tenth of the steps are whole differences: from one mode to another.
-    gamma = 1.0
-    if draw_uniform(stream) < 0.9:
-        gamma = 2.38 / math.sqrt(2.0 * n_moved) * math.exp(0.5 * draw_normal(stream))
-    for i in range(n_free):
-        trial[i] = theta[i] + gamma * (swarm.theta[a, i] - swarm.theta[b, i])
-    if joint:
-        for i in range(score.size):
-            trial_score[i] = score[i] + gamma * (swarm.score[a, i] - swarm.score[b, i])
-
-
-@borrowing
-def _move_star(group, theta, spread, trial, stream):
-    """Propose for one star given the others: near its place, or anywhere in its disc.
-
-    Returns whether there was one whose position is free.
-    """
-    n = group.n_source
-    k = min(int(draw_uniform(stream) * n), n - 1)
-    radius = group.prior[k, RADIUS]
-    anywhere = radius < np.inf and draw_uniform(stream) < 0.4
-    r = radius * math.sqrt(draw_uniform(stream)) if anywhere else 0.0
-    angle = 2.0 * math.pi * draw_uniform(stream)
-    scale = math.exp(draw_normal(stream) - 0.7)
-    both = False
-    for i in range(1, theta.size):
-        both = both or (group.free[i] == 2 * k + 1 and group.free[i - 1] == 2 * k)
-    found = False
-    for i in range(theta.size):
-        trial[i] = theta[i]
-        t = group.free[i]
-        if t < 2 * n and t >> 1 == k:
-            found = True
-            # Uniform in the disc is symmetric only where both coordinates move.
-            if anywhere and both:
-                part = math.cos(angle) if t & 1 == 0 else math.sin(angle)
-                trial[i] = group.prior[k, (CENTER_Y if t & 1 else CENTER_X)] + r * part
-            else:
-                trial[i] += scale * math.sqrt(spread[i, i]) * draw_normal(stream)
-    return found
-
-
-@borrowing
-def _swap_names(group, theta, linear, trial, trial_linear, k, l):
-    """Propose the other naming of two stars, mirrored so that it keeps their order.
-
-    The names change, d -> -d, and with them the sign of d.s, s the axis of the prior centres; so
-    the part along s is turned back, d -> -d + 2 (d.s) s / s^2, about the same centroid. The map is
-    its own inverse and keeps volumes. Returns whether all four coordinates are free.
-    """
-    n = group.n_source
-    for a in range(theta.size):
-        b = find_code(group.free, swap_code(group.free[a], n, k, l))
-        trial[a] = theta[b] if b >= 0 else theta[a]
-    for i in range(linear.size):
-        trial_linear[i] = linear[i]
-    trial_linear[k] = linear[l]
-    trial_linear[l] = linear[k]
-    share = 0.5
-    if linear[k] > 0.0 and linear[l] > 0.0:
-        share = linear[l] / (linear[k] + linear[l])
-    product = 0.0
-    square = 0.0
-    for axis in range(2):
-        i = find_code(group.free, 2 * k + axis)
-        j = find_code(group.free, 2 * l + axis)
-        if i < 0 or j < 0:
-            return False
-        s = group.prior[k, CENTER_X + axis] - group.prior[l, CENTER_X + axis]
-        product += s * (trial[i] - trial[j])
-        square += s * s
-    for axis in range(2):
-        i = find_code(group.free, 2 * k + axis)
-        j = find_code(group.free, 2 * l + axis)
-        s = group.prior[k, CENTER_X + axis] - group.prior[l, CENTER_X + axis]
-        turn = -2.0 * product / square * s
-        trial[i] += (1.0 - share) * turn
-        trial[j] -= share * turn
-    return True
-
-
-@borrowing
-def _exchange(group, theta, linear, trial, trial_linear, names, stream):
-    """Propose to exchange flux within a pair at fixed centroid; return the log Hastings factor.
-
-    With ``names`` a fair coin decides between a swap of the names of a pair and nothing.
-
-    With t the first one's share of the flux and d their separation, t (1 - t) d d^T is what an
-    unresolved pair fixes beside its flux and centroid: d goes with 1 / sqrt(t (1 - t)). A walk in
-    logit t (a third of the time about its mirror image, 1 - t) then has the Hastings factor
-    (1 - m / 2) log[t' (1 - t') / t (1 - t)], m the coordinates that are free. -inf: not possible.
-    """
-    m = min(int(draw_uniform(stream) * group.pairs.shape[0]), group.pairs.shape[0] - 1)
-    k = group.pairs[m, 0]
-    l = group.pairs[m, 1]
-    if names or draw_uniform(stream) < _NAMES:
-        if names and draw_uniform(stream) < 0.5:
-            return -np.inf
-        return 0.0 if _swap_names(group, theta, linear, trial, trial_linear, k, l) else -np.inf
-    total = linear[k] + linear[l]
-    if not (linear[k] > 0.0 and linear[l] > 0.0):
-        return -np.inf
-    share = linear[k] / total
-    logit = math.log(linear[k] / linear[l])
-    if draw_uniform(stream) < 0.33:
-        logit = -logit + 0.3 * draw_normal(stream)
-    else:
-        logit += draw_normal(stream)
-    new = 1.0 / (1.0 + math.exp(-logit))
-    if not 0.0 < new < 1.0:
-        return -np.inf
-    log_ratio = math.log(new * (1.0 - new) / (share * (1.0 - share)))
-    stretch = math.exp(-0.5 * log_ratio)
-    for i in range(theta.size):
-        trial[i] = theta[i]
-    for i in range(linear.size):
-        trial_linear[i] = linear[i]
-    trial_linear[k] = new * total
-    trial_linear[l] = (1.0 - new) * total
-    moved = 0
-    for i in range(theta.size):
-        t = group.free[i]
-        if t >= 2 * group.n_source or t >> 1 != k:
-            continue
-        for j in range(theta.size):
-            if group.free[j] == 2 * l + (t & 1):
-                d = theta[i] - theta[j]
-                center = theta[j] + share * d
-                trial[i] = center + (1.0 - new) * stretch * d
-                trial[j] = center - new * stretch * d
-                moved += 1
-    return (1.0 - 0.5 * moved) * log_ratio
-
-
-@borrowing
-def _renew_scores(score, trial, exact, stream):
-    """Propose new scores, whose own density is kept: u' = u cos a + v sin a, v normal."""
-    size = 1.0
-    if not exact:
-        # Where fluxes have a likelihood of their own, seldom all of them at once.
-        size = math.exp(-2.5 * draw_uniform(stream))
-    keep = math.sqrt(max(1.0 - size * size, 0.0))
-    for i in range(score.size):
-        trial[i] = keep * score[i] + size * draw_normal(stream)
-
-
-@borrowing
-def _half_square(score):
-    """Return u^T u / 2."""
-    s = 0.0
-    for i in range(score.size):
-        s += 0.5 * score[i] * score[i]
-    return s
-
-
-@borrowing
 def _sweep(
     group, work, swarm, spare, proposal, norms, dof, b, spread, factor, scale, names, row, stream
 ):
@@ -435,7 +161,7 @@ def _sweep(
     exact = is_exact(group)
     may_exchange = group.flux_free == 1 and group.pairs.shape[0] > 0
     for n in range(n_particle):
-        _copy_particle(swarm, n, spare, n)
+        copy_particle(swarm, n, spare, n)
     accepted = 0
     walked = 0
     good = 0
@@ -447,26 +173,28 @@ def _sweep(
         walks = False
         exchanges = may_exchange and (names or kind > _WALK + _DIFFERENCE + _STAR)
         if exchanges:
-            hastings = _exchange(group, theta, swarm.linear[n], trial, trial_linear, names, stream)
+            hastings = exchange_flux(
+                group, theta, swarm.linear[n], trial, trial_linear, names, stream
+            )
             if hastings == -np.inf:
                 continue
         else:
             starred = False
             joint = False
             if _WALK + _DIFFERENCE < kind <= _WALK + _DIFFERENCE + _STAR:
-                starred = _move_star(group, theta, spread, trial, stream)
+                starred = move_star(group, theta, spread, trial, stream)
             if _WALK < kind <= _WALK + _DIFFERENCE:
                 # Where fluxes have a likelihood of their own it need not be where u is small.
                 joint = not exact and draw_uniform(stream) < 0.5
-                _differ(n, spare, joint, trial, trial_score, stream)
+                add_difference(n, spare, joint, trial, trial_score, stream)
             elif not starred:
                 walks = True
                 walked += 1
-                _walk(theta, factor, scale, normal, trial, stream)
+                walk_along(theta, factor, scale, normal, trial, stream)
             if joint:
-                hastings = _half_square(score) - _half_square(trial_score)
+                hastings = half_square(score) - half_square(trial_score)
             elif draw_uniform(stream) < 0.5:
-                _renew_scores(score, trial_score, exact, stream)
+                renew_scores(score, trial_score, exact, stream)
             else:
                 for i in range(n_linear):
                     trial_score[i] = score[i]
@@ -477,7 +205,7 @@ def _sweep(
         gain = b * (numbers[TARGET] + numbers[RATIO] - old[TARGET] - old[RATIO])
         gain += (1.0 - b) * (numbers[START] - old[START]) + hastings
         if exchanges:
-            gain += numbers[SCALE] - old[SCALE] - _half_square(trial_score) + _half_square(score)
+            gain += numbers[SCALE] - old[SCALE] - half_square(trial_score) + half_square(score)
         if gain >= 0.0 or math.log(draw_uniform(stream)) < gain:
             accepted += 1
             good += walks
@@ -583,13 +311,13 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
     scale = 2.38 / math.sqrt(max(n_free, 1))
     b = 0.0
     for _stage in range(_MOST_STAGES):
-        step = _choose_step(swarm.numbers, 1.0 - b, weight)
-        mean, _ = _fill_weights(swarm.numbers, step, weight)
+        step = choose_step(swarm.numbers, 1.0 - b, weight)
+        mean, _ = fill_weights(swarm.numbers, step, weight)
         log_z += mean
         b = min(b + step, 1.0)
         numbers[STAGES] += 1
-        _resample(swarm, spare, weight, stream)
-        if not _fill_spread(swarm.theta, row, spread, factor):
+        resample(swarm, spare, weight, stream)
+        if not fill_spread(swarm.theta, row, spread, factor):
             return
         n_sweep = n_move
         n_names = 0

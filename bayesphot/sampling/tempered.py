@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesphot.kernels import batches, tempered
 from bayesphot.kernels.structs import Swarm
+from bayesphot.kernels.swarm import N_NUMBER
 from bayesphot.layout import Layout
 from bayesphot.patch import GroupData
 from bayesphot.sampling.budget import BatchDraws, Budget, allocate_draws
@@ -18,7 +19,7 @@ from bayesphot.target import Target
 __all__ = ["SwarmOptions", "sample_tempered"]
 
 #: R-hat of the first attempt, and of the second, from which a further one would be wasted.
-HOPELESS = (1.2, 1.05)
+HOPELESS = (2.0, 1.1)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _allocate_swarm(n: int, target: Target) -> Swarm:
         np.zeros((n, target.n_nonlinear)),
         np.zeros((n, target.n_linear)),
         np.zeros((n, target.n_linear)),
-        np.zeros((n, tempered.N_NUMBER)),
+        np.zeros((n, N_NUMBER)),
     )
 
 
