@@ -27,7 +27,6 @@ from .structs import (
     TRUE_DATA,
 )
 
-
 #: Between these a product can take one more factor.
 _SMALL = 1e-150
 _LARGE = 1e150

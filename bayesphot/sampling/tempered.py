@@ -20,6 +20,9 @@ __all__ = ["SwarmOptions", "sample_tempered"]
 
 #: R-hat of the first attempt, and of the second, from which a further one would be wasted.
 HOPELESS = (2.0, 1.1)
+#: Standard error of the log evidence above which swarms differ in what they have found: modes that
+#: most of them missed hardly show in R-hat.
+UNSURE = 0.2
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess
         if arrived:
             stats[[batches.LOG_Z, batches.LOG_Z_ERROR]] = _join_evidence(numbers[:, tempered.LOG_Z])
         # Swarms that are far from agreeing need more than a few times the moves.
-        if arrived and (budget.holds(stats) or stats[batches.WORST_R_HAT] > hopeless):
+        sure = budget.holds(stats) and not stats[batches.LOG_Z_ERROR] > UNSURE
+        if arrived and (sure or stats[batches.WORST_R_HAT] > hopeless):
             return
 
 
