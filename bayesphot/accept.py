@@ -25,14 +25,9 @@ from bayesphot.kernels.structs import (
     CENTER_X,
     FLAT,
     FLUX,
-    FLUX_MEAN,
-    FLUX_PRECISION,
     LOG_SHAPE,
     N_DENSITY,
-    PRECISION_X,
-    RADIUS,
     SHAPE_DENSITY,
-    SHAPE_MEAN,
     SHAPE_PRECISION,
     X_DENSITY,
     Y_DENSITY,
@@ -40,6 +35,7 @@ from bayesphot.kernels.structs import (
     Y,
 )
 from bayesphot.layout import Layout
+from bayesphot.normal_priors import list_disc_precisions, list_normal_priors
 from bayesphot.patch import GroupData
 from bayesphot.priors import PowerLaw, Prior, ScenePrior
 from bayesphot.priors.expectation import log_expectation, log_mean_density
@@ -163,9 +159,9 @@ def weigh_fit(
     chi2 = float(fit.group[g, FIT_CHI2])
     if not np.isfinite(covariance).all():
         return Fitted(chi2, math.nan, freedom)
-    rest = -0.5 * _sum_priors(prior, source, layout)
     common = data.batch.shared_prior[g]
-    rest -= 0.5 * float(common[:, 1] @ (fit.shared[g] - common[:, 0]) ** 2)
+    precision, offset = list_normal_priors(prior, common, source, fit.shared[g], layout)
+    rest = -0.5 * float(precision @ offset**2)
     rest += _sum_norms(prior, layout)
     within, log_det = _hold_in_discs(covariance, prior, layout)
     rest += 0.5 * (layout.size * _LOG_2PI + log_det)
@@ -181,10 +177,7 @@ def _hold_in_discs(
     covariance: np.ndarray, prior: np.ndarray, layout: Layout
 ) -> tuple[np.ndarray, float]:
     """Return the covariance (C^-1 + D)^-1, D the precisions of the discs, and its ln|.|."""
-    discs = np.zeros(layout.size)
-    for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
-        if name in ("x", "y"):
-            discs[place] = 4.0 / prior[k, RADIUS] ** 2
+    discs = list_disc_precisions(prior, layout)
     narrowed = np.eye(layout.size) + covariance * discs
     log_det = np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(narrowed)[1]
     return np.linalg.solve(narrowed, covariance), float(log_det)
@@ -220,23 +213,6 @@ def _sum_densities(
         if density[0] != FLAT:
             total += float(log_mean_density(density[:N_DENSITY], value, spread)) + jacobian
     return total
-
-
-def _sum_priors(prior: np.ndarray, source: np.ndarray, layout: Layout) -> float:
-    """Return the squared deviations, in units of its normal priors, of a group's optimum."""
-    total = 0.0
-    if layout.free_flux:
-        total += float(prior[:, FLUX_PRECISION] @ (source[:, FLUX] - prior[:, FLUX_MEAN]) ** 2)
-    for name, k in layout.nonlinear:
-        row = 0 if k is None else k
-        if name == "shape":
-            off = source[row, LOG_SHAPE] - prior[row, SHAPE_MEAN]
-            total += prior[row, SHAPE_PRECISION] * off**2
-        else:
-            axis = X if name == "x" else Y
-            off = source[row, axis] - prior[row, CENTER_X + axis]
-            total += prior[row, PRECISION_X + axis] * off**2
-    return float(total)
 
 
 def decide(with_one: Fitted, without: Fitted, flux: float, odds: Odds) -> tuple[bool, float]:

@@ -22,18 +22,11 @@ import numpy as np
 from bayesphot.checks import check_number
 from bayesphot.kernels.columns import fill_unit_images
 from bayesphot.kernels.structs import (
-    CENTER_X,
     FLUX,
-    FLUX_MEAN,
-    FLUX_PRECISION,
     LOG_SHAPE,
-    PRECISION_X,
-    RADIUS,
-    SHAPE_MEAN,
-    SHAPE_PRECISION,
-    X,
-    Y,
 )
+from bayesphot.normal_priors import list_disc_precisions, list_normal_priors
+from bayesphot.plane import list_sky_columns
 from bayesphot.priors import Prior
 from bayesphot.priors.expectation import log_integral
 from bayesphot.target import Target
@@ -178,10 +171,13 @@ def weigh_one_more(
         )
     shape = float(source[0, LOG_SHAPE] if log_shape is None else log_shape)
     columns, residual, weight = _linearise(target, source, shared)
-    precision, slope = _list_priors(target, source, shared)
+    batch, layout = target.data.batch, target.layout
+    prior, common = batch.prior[target.sources], batch.shared_prior[target.group]
+    precision, offset = list_normal_priors(prior, common, source, shared, layout)
     weighted = columns * weight
-    gram = weighted @ columns.T + np.diag(precision)
-    slope = slope + weighted @ residual
+    # A disc has no slope: it keeps directions that the data do not hold from running away.
+    gram = weighted @ columns.T + np.diag(precision + list_disc_precisions(prior, layout))
+    slope = weighted @ residual - precision * offset
     inverse = _invert(gram)
     places = np.column_stack([x.ravel(), y.ravel()])
     information, score = np.empty(len(places)), np.empty(len(places))
@@ -244,12 +240,10 @@ def _linearise(target: Target, source: np.ndarray, shared: np.ndarray):
     images = np.empty((n, 4, n_row, n_col))
     fill_unit_images(batch.psf_kind, state, images)
     unit = images.reshape(n, 4, n_row * n_col)
-    flat = np.ones((1, n_row * n_col))
-    if target.layout.n_sky == 3:
-        row, col = np.indices((n_row, n_col)).reshape(2, -1)
-        flat = np.stack([flat[0], col - 0.5 * (n_col - 1), row - 0.5 * (n_row - 1)])
+    row, col = np.indices((n_row, n_col)).reshape(2, -1)
+    sky = list_sky_columns(row, col, n_row, n_col, target.layout.n_sky)
     nuisance = batch.nuisance[:, here].reshape(-1, n_row * n_col)
-    common = np.concatenate([flat[: target.layout.n_sky], nuisance])
+    common = np.concatenate([sky, nuisance])
     flux = source[:, FLUX]
     columns = [unit[:, 0]] if target.layout.free_flux else []
     columns.append(common)
@@ -262,38 +256,3 @@ def _linearise(target: Target, source: np.ndarray, shared: np.ndarray):
     model = flux @ unit[:, 0] + shared @ common
     residual = batch.data[here] - batch.neighbours[here] - model
     return np.concatenate(columns), residual, batch.weight[here]
-
-
-def _list_priors(target: Target, source: np.ndarray, shared: np.ndarray):
-    """Return precisions of the normal priors of all free parameters, and their slopes.
-
-    A disc counts as a normal of its own variance, r^2 / 4 along each axis, without a slope: it
-    keeps directions that the data do not hold from running away.
-    """
-    batch, layout = target.data.batch, target.layout
-    prior = batch.prior[target.sources]
-    common = batch.shared_prior[target.group]
-    precision, slope = [], []
-    if layout.free_flux:
-        precision.append(prior[:, FLUX_PRECISION])
-        slope.append(prior[:, FLUX_PRECISION] * (prior[:, FLUX_MEAN] - source[:, FLUX]))
-    precision.append(common[:, 1])
-    slope.append(common[:, 1] * (common[:, 0] - shared))
-    for name, k in layout.nonlinear:
-        row = 0 if k is None else k
-        if name == "shape":
-            known, off = (
-                prior[row, SHAPE_PRECISION],
-                prior[row, SHAPE_MEAN] - source[row, LOG_SHAPE],
-            )
-            disc = 0.0
-        else:
-            axis = X if name == "x" else Y
-            known, off = (
-                prior[row, PRECISION_X + axis],
-                prior[row, CENTER_X + axis] - source[row, axis],
-            )
-            disc = 4.0 / prior[row, RADIUS] ** 2
-        precision.append(np.array([known + disc]))
-        slope.append(np.array([known * off]))
-    return np.concatenate(precision), np.concatenate(slope)

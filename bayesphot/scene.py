@@ -10,6 +10,7 @@ from bayesphot.catalog import Catalog
 from bayesphot.fitting import GroupFit
 from bayesphot.kernels.structs import FLUX
 from bayesphot.patch import Pixels, SourceState, cut_batch
+from bayesphot.plane import list_sky_columns
 from bayesphot.psf import PSFError
 from bayesphot.render import render_mode
 from bayesphot.settings import ModelSettings
@@ -134,10 +135,8 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
     n_row, n_col, first_row, first_col = np.repeat(batch.rows, size, axis=0).T
     row, col = np.divmod(np.arange(size.sum()) - np.repeat(batch.pixel_start[:-1], size), n_col)
     fitted = np.repeat(scene.fit.shared[:, : settings.n_sky], size, axis=0)
-    level = fitted[:, 0]
-    if settings.n_sky == 3:
-        level = level + fitted[:, 1] * (col - 0.5 * (n_col - 1))
-        level = level + fitted[:, 2] * (row - 0.5 * (n_row - 1))
+    columns = list_sky_columns(row, col, n_row, n_col, settings.n_sky)
+    level = np.einsum("ps,sp->p", fitted, columns)
     used = batch.weight > 0.0
     place = ((first_row + row) * shape[1] + first_col + col)[used]
     n_pixel = scene.pixels.data.size

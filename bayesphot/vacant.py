@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesphot.accept import Fitted
 from bayesphot.patch import GroupData
+from bayesphot.plane import list_sky_columns
 
 __all__ = ["fit_sky", "weigh_sky"]
 
@@ -36,8 +37,7 @@ def fit_sky(data: GroupData, g: int) -> tuple[Fitted, np.ndarray, np.ndarray]:
         return fitted, prior[:, 0].copy(), np.diag(prior[:, 1])
     n_row, n_col = batch.rows[g, :2]
     row, col = np.indices((n_row, n_col)).reshape(2, -1)[:, good]
-    columns = np.stack([np.ones(row.size), col - 0.5 * (n_col - 1), row - 0.5 * (n_row - 1)])
-    columns = columns[: n_shared - n_nuisance]
+    columns = list_sky_columns(row, col, n_row, n_col, n_shared - n_nuisance)
     if n_nuisance:
         columns = np.concatenate([columns, batch.nuisance[:, here][:, good]])
     gram = (columns * weight) @ columns.T + np.diag(prior[:, 1])

@@ -39,11 +39,12 @@ ROWS = (
     ("scene", "starts"),
     ("detection", "background", "grouping", "fitting", "sampling", "one_more", "render"),
     ("target", "evidence"),
+    ("normal_priors",),
     ("patch",),
     ("settings",),
     ("saturation",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
-    ("flags", "columns", "draws", "readers", "checks", "rowstore"),
+    ("flags", "columns", "draws", "readers", "checks", "rowstore", "plane"),
     ("kernels",),
 )
 LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}

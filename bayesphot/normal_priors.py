@@ -1,0 +1,72 @@
+"""The normal priors of a group's free parameters, in the order of its joint vector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesphot.kernels.structs import (
+    CENTER_X,
+    FLUX,
+    FLUX_MEAN,
+    FLUX_PRECISION,
+    LOG_SHAPE,
+    PRECISION_X,
+    RADIUS,
+    SHAPE_MEAN,
+    SHAPE_PRECISION,
+    X,
+    Y,
+)
+from bayesphot.layout import Layout
+
+__all__ = ["list_disc_precisions", "list_normal_priors"]
+
+
+def list_normal_priors(
+    prior: np.ndarray, common: np.ndarray, source: np.ndarray, shared: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return precisions of the priors, 0 where there is none, and values less prior means.
+
+    Parameters
+    ----------
+    prior : (n, N_PRIOR) array
+        Priors of the sources.
+    common : (E, 2 or more) array
+        Means and precisions of the shared columns.
+    source : (n, 4) array
+        x, y, flux, ln(shape) of the sources, in the frame of the priors' centres.
+    shared : (E,) array
+        Values of the shared columns.
+    layout : Layout
+        What is free.
+
+    Returns
+    -------
+    precision, offset : (P,) arrays
+        Linear parameters first.
+    """
+    precision, offset = [], []
+    if layout.free_flux:
+        precision.append(prior[:, FLUX_PRECISION])
+        offset.append(source[:, FLUX] - prior[:, FLUX_MEAN])
+    precision.append(common[:, 1])
+    offset.append(shared - common[:, 0])
+    for name, k in layout.nonlinear:
+        row = 0 if k is None else k
+        if name == "shape":
+            known, mean, value = SHAPE_PRECISION, SHAPE_MEAN, LOG_SHAPE
+        else:
+            axis = X if name == "x" else Y
+            known, mean, value = PRECISION_X + axis, CENTER_X + axis, axis
+        precision.append(prior[row : row + 1, known])
+        offset.append(source[row : row + 1, value] - prior[row : row + 1, mean])
+    return np.concatenate(precision), np.concatenate(offset)
+
+
+def list_disc_precisions(prior: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return (P,) precisions of normals as wide as the discs, r^2 / 4 along each axis; else 0."""
+    discs = np.zeros(layout.size)
+    for place, (name, k) in enumerate(layout.nonlinear, start=layout.n_linear):
+        if name in ("x", "y"):
+            discs[place] = 4.0 / prior[k, RADIUS] ** 2
+    return discs
