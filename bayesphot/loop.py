@@ -38,7 +38,7 @@ from bayesphot.scene import (
 )
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import ALONE
-from bayesphot.trials import find_more, try_sources
+from bayesphot.trials import find_more, prepare_doubt, try_sources
 
 __all__ = ["LoopPlan", "LoopResult", "run_loop"]
 
@@ -110,10 +110,11 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     given = np.empty(0, dtype=np.int64) if positions is None else positions.id
     scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
     last_id = int(catalog.id.max(initial=0))
-    scene, catalog, refused = _drop_phantoms(scene, catalog, refused, given, plan, observer)
+    state = _drop_phantoms(scene, catalog, refused, given, plan, observer)
+    scene, catalog, refused, doubt = state
     while plan.finder is not None and _may_go_on(rounds, plan, image.good):
         rounds += 1
-        fresh, refused = find_more(scene, plan, refused, image.good)
+        fresh, refused = find_more(scene, doubt, plan, refused, image.good)
         if fresh.shape[0] == 0:
             break
         new = list_detections(fresh[:, :2], fresh[:, 2], first_id=last_id + 1, iteration=rounds)
@@ -125,7 +126,8 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
         scene = extend_scene(scene, catalog.select(row), plan)
         scene = _settle(scene, plan, observer)
         scene, catalog, refused = _follow_detections(scene, catalog, refused, given, plan, observer)
-        scene, catalog, refused = _drop_phantoms(scene, catalog, refused, given, plan, observer)
+        state = _drop_phantoms(scene, catalog, refused, given, plan, observer)
+        scene, catalog, refused, doubt = state
     row = measurable_rows(catalog)
     scene = _finish(scene, plan, observer)
     return LoopResult(scene, catalog, row, rounds, observer.origin)
@@ -218,19 +220,22 @@ def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, obse
 
 
 def _drop_phantoms(scene: Scene, catalog: Catalog, refused, given, plan, observer):
-    """Take out detections that the data do not prefer to be there. Returns as above.
+    """Take out detections that the data do not prefer to be there.
 
     Two new sources of one round may have explained the same light. What is left is fitted anew, and
-    tried again while more of it may have been phantoms.
+    tried again while more of it may have been phantoms. Returns as above, and the doubts
+    about the pixels of the last scene.
     """
+    doubt = prepare_doubt(scene, plan.settings)
     for _trial in range(MAX_TRIALS):
-        keep = try_sources(scene, plan, observer.image.good, given)
+        keep = try_sources(scene, doubt, plan, observer.image.good, given)
         if keep.all():
             break
         dropped = scene.catalog.id[~keep]
         log.info("%d of %d sources are none", dropped.size, keep.size)
         scene, catalog, refused = _drop_sources(scene, catalog, refused, dropped, plan, observer)
-    return scene, catalog, refused
+        doubt = prepare_doubt(scene, plan.settings)
+    return scene, catalog, refused, doubt
 
 
 def _drop_sources(scene: Scene, catalog: Catalog, refused, dropped, plan, observer):

@@ -6,7 +6,9 @@ are fitted together. Each is tested by refits of its whole group with and withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -25,7 +27,7 @@ from bayesphot.settings import ModelSettings
 from bayesphot.starts import find_flux_errors
 from bayesphot.vacant import weigh_sky
 
-__all__ = ["find_more", "try_sources"]
+__all__ = ["find_more", "prepare_doubt", "try_sources"]
 
 #: A detection nearer than this (in FWHM) to a source, or to a place refused before, is no news.
 COVERED = 0.5
@@ -33,9 +35,18 @@ COVERED = 0.5
 BEYOND_DOUBT = 2.0
 
 
-def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarray):
-    """Return accepted new sources (x, y, flux), and all places refused so far."""
-    doubtful = _doubt(scene, plan.settings)
+def find_more(
+    scene: Scene,
+    doubt: Callable[[], Scene],
+    plan: LoopPlan,
+    refused: np.ndarray,
+    good: np.ndarray,
+):
+    """Return accepted new sources (x, y, flux), and all places refused so far.
+
+    ``doubt`` is what `prepare_doubt` makes of the scene.
+    """
+    doubtful = doubt()
     model = scene.model + render_fitted_modes(scene, plan.settings)
     place, flux = detect_sources(plan, doubtful.pixels, model)
     reach = COVERED * plan.settings.fwhm
@@ -62,17 +73,24 @@ def find_more(scene: Scene, plan: LoopPlan, refused: np.ndarray, good: np.ndarra
     return np.column_stack([place[keep], flux[keep]]), refused
 
 
-def try_sources(scene: Scene, plan: LoopPlan, good: np.ndarray, given: np.ndarray) -> np.ndarray:
+def try_sources(
+    scene: Scene,
+    doubt: Callable[[], Scene],
+    plan: LoopPlan,
+    good: np.ndarray,
+    given: np.ndarray,
+) -> np.ndarray:
     """Return which sources (n,) of a fitted scene the data prefer to be there, or were given.
 
     Those whose flux is not far beyond doubt are all taken out, and put back one after the other,
-    brightest first, where the odds are for them. ``given`` are ids that nobody doubts.
+    brightest first, where the odds are for them. ``given`` are ids that nobody doubts, and
+    ``doubt`` is what `prepare_doubt` makes of the scene.
     """
     keep = np.ones(len(scene.catalog), dtype=bool)
     found = ~np.isin(scene.catalog.id, given)
     if not found.any():
         return keep
-    doubtful = _doubt(scene, plan.settings)
+    doubtful = doubt()
     suspect = _list_suspects(scene, doubtful, plan, good)
     suspect = suspect[found[suspect]]
     if suspect.size == 0:
@@ -104,7 +122,12 @@ def _list_suspects(scene: Scene, doubtful: Scene, plan: LoopPlan, good: np.ndarr
     return chosen[np.argsort(-flux[chosen], kind="stable")]
 
 
-def _doubt(scene: Scene, settings: ModelSettings) -> Scene:
+def prepare_doubt(scene: Scene, settings: ModelSettings) -> Callable[[], Scene]:
+    """Return a function that returns the scene with doubtful pixels, made when first asked for."""
+    return cache(partial(_doubt_pixels, scene, settings))
+
+
+def _doubt_pixels(scene: Scene, settings: ModelSettings) -> Scene:
     """Return the scene with the PSF's own error added to the variance of its pixels."""
     if len(scene.catalog) == 0:
         return scene

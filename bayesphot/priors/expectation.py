@@ -29,6 +29,7 @@ __all__ = ["log_expectation", "log_integral", "log_mass", "log_mean_density"]
 
 #: Gauss-Legendre nodes between two breakpoints, and breakpoints spread evenly in the logarithm.
 NODES = 16
+_GAUSS = np.polynomial.legendre.leggauss(NODES)
 STEPS = 17
 #: Breakpoints in standard deviations of the normal, and of a log-normal's logarithm.
 NORMAL_STEPS = np.array([-9.0, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0, 9.0])
@@ -169,7 +170,7 @@ def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
 
     break_up = _break_peak if isinstance(prior, LogNormal) else _break_bounds
     edge = break_up(prior, mean, sd)
-    node, weight = np.polynomial.legendre.leggauss(NODES)
+    node, weight = _GAUSS
     half = 0.5 * np.diff(edge, axis=1)[..., None]
     u = 0.5 * (edge[:, 1:] + edge[:, :-1])[..., None] + half * node
     value = np.exp(u)

@@ -72,7 +72,9 @@ def find_log_odds(scene, plan, star, good, monkeypatch) -> float:
     monkeypatch.setattr(
         trials, "detect_sources", lambda *_: (star[None, :2].copy(), star[2:].copy())
     )
-    trials.find_more(scene, plan, np.empty((0, 2)), good)
+    trials.find_more(
+        scene, trials.prepare_doubt(scene, plan.settings), plan, np.empty((0, 2)), good
+    )
     assert len(seen) == 1
     return seen[0]
 
