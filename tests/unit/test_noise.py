@@ -102,8 +102,9 @@ def referee(noise, data, mean, sky, scale):
     z = (data - mean) / scale
     if isinstance(noise, StudentTNoise):
         return stats.t.logpdf(z, noise.dof) - np.log(scale)
-    core, tail = 1.0 - noise.fraction, noise.fraction / noise.width
-    return np.log(core * stats.norm.pdf(z) + tail * stats.norm.pdf(z / noise.width)) - np.log(scale)
+    core, tail = np.log(1.0 - noise.fraction), np.log(noise.fraction / noise.width)
+    both = np.logaddexp(core + stats.norm.logpdf(z), tail + stats.norm.logpdf(z / noise.width))
+    return both - np.log(scale)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +267,40 @@ def test_the_joint_density_holds_the_scale_of_the_noise() -> None:
     ]
     found = target.log_joint(vectors)
     np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("noise", "outlier"),
+    [
+        (StudentTNoise(3.0), 0.0),
+        (StudentTNoise(3.0), 1e4),
+        (StudentTNoise(3.0), 1e30),
+        (ContaminatedGaussian(0.02, 20.0), 0.0),
+        (ContaminatedGaussian(0.02, 20.0), 1e4),
+    ],
+)
+def test_the_joint_density_multiplies_the_likelihoods_of_all_pixels(noise, outlier) -> None:
+    """Against scipy, for outliers whose product no number can hold, too."""
+    scene = make_scene(31, (1,), free_x=False, free_y=False, background="prior")
+    pixels = scene.pixels
+    data = pixels.data.copy()
+    data[::2, ::2] += outlier
+    seen = PixelNoise(noise, pixels.weight, data=data, weight=pixels.weight)
+    # The normal whose draws are corrected does not see the outliers.
+    scene = replace(scene, pixels=replace(pixels, noise=seen))
+    target = Target(scene.batch(), 0, scene.settings.layout(1, sampling=True))
+    vectors = np.array([[900.0, 0.3], [1500.0, -0.2], [1200.0, 0.1]])
+    group = scene.oracle_group(0)
+    unit = oracle.render_source(group.x, group.y, np.array([*group.state[0, :2], 1.0, SIGMA_LOG]))
+    true = replace(scene, pixels=replace(pixels, data=data)).oracle_group(0)
+    scale = 1.0 / np.sqrt(group.weight)
+    expected = [
+        referee(noise, true.data, flux * unit + sky, 0.0, scale).sum()
+        + stats.norm.logpdf(sky, 0.0, pixels.sky_error)
+        for flux, sky in vectors
+    ]
+    found = target.log_joint(vectors)
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize(
