@@ -97,13 +97,13 @@ class Fitted:
         Chi-squared of the pixels.
     log_rest : float
         All else of the log evidence; NaN where the fit has no covariance.
-    freedom : int
-        Pixels less free parameters.
+    freedom : float
+        What is expected of chi-squared: pixels less free parameters.
     """
 
     chi2: float
     log_rest: float
-    freedom: int = 1
+    freedom: float = 1.0
 
 
 def find_threshold(n_good_pixel: int, sigma: float) -> float:

@@ -54,6 +54,8 @@ class _Noise(ABC):
     renewals: ClassVar[int] = 0
     #: Whether the scale of a pixel is the ``error`` of the call.
     takes_error: ClassVar[bool] = False
+    #: Whether single pixels may lie anywhere: ``known`` is then 1 / scale^2.
+    has_outliers: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         """Show the arguments, the two factors only where they do something."""
@@ -346,6 +348,7 @@ class StudentTNoise(_Noise):
 
     dof: float
     kind: ClassVar[int] = STUDENT_NOISE
+    has_outliers: ClassVar[bool] = True
     #: Each reweighting shrinks the error by a factor.
     renewals: ClassVar[int] = 5
     takes_error: ClassVar[bool] = True
@@ -417,6 +420,7 @@ class ContaminatedGaussian(_Noise):
     fraction: float
     width: float
     kind: ClassVar[int] = CONTAMINATED_NOISE
+    has_outliers: ClassVar[bool] = True
     renewals: ClassVar[int] = 5
     takes_error: ClassVar[bool] = True
 
@@ -484,6 +488,17 @@ class PixelNoise:
         if self.is_inflated and self.model.kind == NORMAL_NOISE:
             return SCALED_NOISE
         return self.model.kind
+
+    @property
+    def has_outliers(self) -> bool:
+        """Whether weights depend on what a model takes for outliers."""
+        return self.model is not None and self.model.has_outliers
+
+    def scale_weights(self, weight: np.ndarray) -> np.ndarray:
+        """Return the weights (ny, nx) of good pixels before any of them is taken for an outlier."""
+        if not self.has_outliers or self.known is None:
+            return weight
+        return np.where(weight > 0.0, self.known, 0.0)
 
     @property
     def is_inflated(self) -> bool:

@@ -26,7 +26,7 @@ from bayesphot.kernels.structs import (
     LOG_SHAPE,
 )
 from bayesphot.normal_priors import list_disc_precisions, list_normal_priors
-from bayesphot.plane import list_sky_columns
+from bayesphot.plane import list_shared_columns
 from bayesphot.priors import Prior
 from bayesphot.priors.expectation import log_integral
 from bayesphot.target import Target
@@ -240,10 +240,7 @@ def _linearise(target: Target, source: np.ndarray, shared: np.ndarray):
     images = np.empty((n, 4, n_row, n_col))
     fill_unit_images(batch.psf_kind, state, images)
     unit = images.reshape(n, 4, n_row * n_col)
-    row, col = np.indices((n_row, n_col)).reshape(2, -1)
-    sky = list_sky_columns(row, col, n_row, n_col, target.layout.n_sky)
-    nuisance = batch.nuisance[:, here].reshape(-1, n_row * n_col)
-    common = np.concatenate([sky, nuisance])
+    common = list_shared_columns(batch, target.group)
     flux = source[:, FLUX]
     columns = [unit[:, 0]] if target.layout.free_flux else []
     columns.append(common)

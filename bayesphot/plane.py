@@ -1,10 +1,10 @@
-"""The sky's columns over the pixels of a patch: a level, and the slopes of a plane."""
+"""The shared columns over the pixels of a patch: of the sky, and of the nuisances."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["list_sky_columns"]
+__all__ = ["list_shared_columns", "list_sky_columns"]
 
 
 def list_sky_columns(row, col, n_row, n_col, n_sky: int) -> np.ndarray:
@@ -25,3 +25,13 @@ def list_sky_columns(row, col, n_row, n_col, n_sky: int) -> np.ndarray:
     """
     level = np.ones(np.shape(row))
     return np.stack([level, col - 0.5 * (n_col - 1), row - 0.5 * (n_row - 1)])[:n_sky]
+
+
+def list_shared_columns(batch, g: int) -> np.ndarray:
+    """Return the shared columns (E, p) of group g over its patch: sky, then nuisances."""
+    here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
+    n_row, n_col = (int(n) for n in batch.rows[g, :2])
+    row, col = np.indices((n_row, n_col)).reshape(2, -1)
+    n_sky = batch.shared_prior.shape[1] - len(batch.nuisance)
+    sky = list_sky_columns(row, col, n_row, n_col, n_sky)
+    return np.concatenate([sky, batch.nuisance[:, here].reshape(-1, n_row * n_col)])

@@ -17,6 +17,7 @@ from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.fitting import fit_groups
 from bayesphot.kernels.structs import FLUX
 from bayesphot.mismatch import measure_mismatch
+from bayesphot.outliers import count_deviance, fit_reweighted, weigh_sky_reweighted
 from bayesphot.patch import GroupData, cut_batch, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
@@ -128,15 +129,19 @@ def prepare_doubt(scene: Scene, settings: ModelSettings) -> Callable[[], Scene]:
 
 
 def _doubt_pixels(scene: Scene, settings: ModelSettings) -> Scene:
-    """Return the scene with the PSF's own error added to the variance of its pixels."""
+    """Return the scene with the PSF's own error added to the variance of its pixels.
+
+    No pixel is an outlier yet: what lies far from this scene may be a source that it lacks.
+    """
     if len(scene.catalog) == 0:
         return scene
     pixels, value = scene.pixels, scene.sources.value
     x, y, flux = value[:, 0], value[:, 1], value[:, 2]
     residual = pixels.data - scene.model - render_fitted_modes(scene, settings)
-    mismatch = measure_mismatch(residual, pixels.weight, x, y, flux, sigma=settings.shape_start)
+    weight = pixels.noise.scale_weights(pixels.weight)
+    mismatch = measure_mismatch(residual, weight, x, y, flux, sigma=settings.shape_start)
     extra = mismatch.variance(pixels.data.shape, x, y, flux)
-    weight = pixels.weight / (1.0 + pixels.weight * extra)
+    weight = weight / (1.0 + weight * extra)
     return replace(scene, pixels=replace(pixels, weight=weight))
 
 
@@ -247,18 +252,27 @@ def _fit_on(
 ) -> _TrialFit:
     """Fit chosen members of groups on the pixels of all their members."""
     fluxes = [np.empty(0) for _ in chosen]
+    noise = trial.pixels.noise
     # A group of candidates alone has no other fit than that of its sky.
-    fitted = [weigh_sky(whole, i) if some.size == 0 else None for i, some in enumerate(chosen)]
+    weigh = partial(weigh_sky_reweighted, noise=noise) if noise.has_outliers else weigh_sky
+    fitted = [weigh(whole, i) if some.size == 0 else None for i, some in enumerate(chosen)]
     full = [i for i, some in enumerate(chosen) if some.size]
     if full:
         member, start = _lay_end_to_end([chosen[i] for i in full])
         data = _cut_chosen(trial, settings, whole, full, member, start)
-        fit = restart_doubtful(data, fit_groups(data))
+        deviance = None
+        if noise.has_outliers:
+            data, fit, deviance = fit_reweighted(data, noise)
+        else:
+            fit = restart_doubtful(data, fit_groups(data))
         pdfs = _choose_pdfs(trial, settings, member, is_new, odds)
     for place, i in enumerate(full):
         here = slice(start[place], start[place + 1])
         layout = settings.layout(here.stop - here.start, sampling=False)
-        fitted[i] = weigh_fit(data, fit, place, layout, pdfs[here])
+        weighed = weigh_fit(data, fit, place, layout, pdfs[here])
+        if deviance is not None:
+            weighed = count_deviance(weighed, deviance, place, layout.size)
+        fitted[i] = weighed
         fluxes[i] = fit.source[here, FLUX]
     return _TrialFit(fitted, fluxes)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesphot.accept import Fitted
 from bayesphot.patch import GroupData
-from bayesphot.plane import list_sky_columns
+from bayesphot.plane import list_shared_columns
 
 __all__ = ["fit_sky", "weigh_sky"]
 
@@ -30,16 +30,12 @@ def fit_sky(data: GroupData, g: int) -> tuple[Fitted, np.ndarray, np.ndarray]:
     weight = batch.weight[here][good]
     residual = (batch.data[here] - batch.neighbours[here])[good]
     prior = batch.shared_prior[g]
-    n_shared, n_nuisance = len(prior), len(batch.nuisance)
+    n_shared = len(prior)
     freedom = max(residual.size - n_shared, 1)
     if not n_shared or not residual.size:
         fitted = Fitted(float(weight @ residual**2), 0.0, freedom)
         return fitted, prior[:, 0].copy(), np.diag(prior[:, 1])
-    n_row, n_col = batch.rows[g, :2]
-    row, col = np.indices((n_row, n_col)).reshape(2, -1)[:, good]
-    columns = list_sky_columns(row, col, n_row, n_col, n_shared - n_nuisance)
-    if n_nuisance:
-        columns = np.concatenate([columns, batch.nuisance[:, here][:, good]])
+    columns = list_shared_columns(batch, g)[:, good]
     gram = (columns * weight) @ columns.T + np.diag(prior[:, 1])
     product = (columns * weight) @ residual + prior[:, 0] * prior[:, 1]
     value = np.linalg.lstsq(gram, product, rcond=None)[0]

@@ -34,7 +34,9 @@ CASES = {
 APPROXIMATE = 0.5
 
 
-def make_case(stars, seed: int, *, priors=None, shape="group", free_sigma=False, columns=None):
+def make_case(
+    stars, seed: int, *, priors=None, shape="group", free_sigma=False, columns=None, noise=None
+):
     """Return the fitted scene of all stars but the last, and its plan."""
     rng = np.random.default_rng(seed)
     stars = np.array(stars) * [1.0, 1.0, FLUX_ERROR]
@@ -48,10 +50,11 @@ def make_case(stars, seed: int, *, priors=None, shape="group", free_sigma=False,
         group_maker=bp.DAOGroup(2.0 * FWHM),
         bkg_estimator=lambda data: bp.background.SkyLevel(SKY, SKY_ERROR),
         priors={"scene": PRIOR, **(priors or {})},
+        noise=noise,
     )
     settings = phot._make_settings()
     estimator = phot.bkg_estimator
-    plan = LoopPlan(settings, None, phot.group_maker, estimator, None, 1, None, None, Workers())
+    plan = LoopPlan(settings, None, phot.group_maker, estimator, noise, 1, None, None, Workers())
     known = {"x_0": stars[:-1, 0], "y_0": stars[:-1, 1], "flux_0": stars[:-1, 2]}
     positions = read_positions({**known, **(columns or {})}, shape=image.shape)
     prepared = prepare_image(image, error=NOISE)
@@ -92,6 +95,16 @@ def test_odds_of_the_loop_are_those_of_the_samplers(name, monkeypatch):
     ours = find_log_odds(scene, plan, star, good, monkeypatch)
     theirs = ask_samplers(scene, plan, star)
     assert theirs.error < 0.1
+    assert abs(ours - theirs.log_odds) < APPROXIMATE + 4.0 * theirs.error
+
+
+@pytest.mark.parametrize("noise", [bp.StudentTNoise(4.0), bp.ContaminatedGaussian(0.02, 30.0)])
+@pytest.mark.parametrize("name", [name for name, stars in CASES.items() if len(stars) > 1])
+def test_odds_agree_where_the_noise_has_outliers(name, noise, monkeypatch):
+    """Each of the two fits has outliers of its own: to one, the other's star is nothing else."""
+    scene, plan, star, good = make_case(CASES[name], seed=3, noise=noise)
+    ours = find_log_odds(scene, plan, star, good, monkeypatch)
+    theirs = ask_samplers(scene, plan, star)
     assert abs(ours - theirs.log_odds) < APPROXIMATE + 4.0 * theirs.error
 
 

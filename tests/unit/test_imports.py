@@ -26,6 +26,7 @@ ROWS = (
     ("config",),
     ("loop", "ladder"),
     ("trials",),
+    ("outliers",),
     ("vacant",),
     ("populate", "observer"),
     ("assemble", "refit", "sample"),
