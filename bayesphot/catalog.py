@@ -36,6 +36,7 @@ POSITION_SPELLINGS = (
 FLUX_SPELLINGS = ("flux_0", "flux_init", "flux", "flux_fit", "flux0", "fluxinit", "fluxfit")
 SIGMA_SPELLINGS = ("sigma_0", "sigma_init")
 _PRIOR = re.compile(r"(\w+)_prior_(mean|sd)")
+_LIKE_PRIOR = re.compile(r"(?:^|_)prior(?:_|$)", re.IGNORECASE)
 
 UNKNOWN_GROUP = -1
 _PIXELS = (u.pix, u.dimensionless_unscaled)
@@ -223,7 +224,7 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
         If `positions` is not a table, or a column does not hold numbers.
     ValueError
         If columns are missing or differ in length, an id occurs twice, a unit does not fit, or
-        a sigma is not positive.
+        a sigma is not positive, or a column names a prior in another way.
 
     Examples
     --------
@@ -232,6 +233,7 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
     array([0, 2])
     """
     names = list_names(positions)
+    _refuse_misspelt_priors(names.values())
     x, y = _read_xy(positions, names)
     n_sources = len(x)
 
@@ -256,6 +258,16 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
         },
     )
     return replace(catalog, flags=_flag_positions(x, y, shape))
+
+
+def _refuse_misspelt_priors(names) -> None:
+    """Raise ValueError for a column that seems to be a prior, and would be ignored."""
+    for name in names:
+        if _LIKE_PRIOR.search(name) and not _PRIOR.fullmatch(name):
+            raise ValueError(
+                f"no prior column {name!r}: priors of single sources are <parameter>_prior_mean "
+                "and <parameter>_prior_sd, e.g. flux_prior_mean and flux_prior_sd"
+            )
 
 
 def translate_columns(table) -> dict[str, np.ndarray]:

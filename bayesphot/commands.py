@@ -123,7 +123,8 @@ def _choose_noise(arguments: Namespace, header: Any) -> Any:
     if not name:
         name = "normal" if arguments.gain is None else "ccd"
     if name not in NOISES:
-        raise UsageError(f"--noise must be one of {', '.join(NOISES)}, found {arguments.noise!r}")
+        forms = [f"{kind}:{form}" if form else kind for kind, (_, form) in NOISES.items()]
+        raise UsageError(f"--noise must be one of {', '.join(forms)}, found {arguments.noise!r}")
     if name != "ccd" and (arguments.gain is not None or arguments.read_noise is not None):
         if arguments.noise is None:
             raise UsageError("--read-noise is in electrons and needs --gain")

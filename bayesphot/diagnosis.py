@@ -10,6 +10,8 @@ __all__ = ["describe_run"]
 
 #: Rows named for each flag.
 NAMED = 5
+#: A posterior-predictive p-value below says that the model does not describe the group's pixels.
+SMALL_PPP = 1e-3
 #: What to do about each flag, the gravest first.
 ADVICE = {
     Flag.INTERRUPTED: "the run was stopped before it sampled these: p_fit is all there is; run "
@@ -55,6 +57,7 @@ def describe_run(table) -> str:
         if rows.size:
             lines.append(f"{flag.name}: {rows.size} ({rows.size / flags.size:.1%}); {advice}")
             lines.append(f"    {_name_rows(table, rows)}")
+    lines += _judge_fits(table)
     lines += _judge_noise(table)
     return "\n".join(lines)
 
@@ -77,6 +80,21 @@ def _name_rows(table, rows: np.ndarray) -> str:
     ]
     more = f" and {rows.size - NAMED} more" if rows.size > NAMED else ""
     return ", ".join(parts) + more
+
+
+def _judge_fits(table) -> list[str]:
+    """Return lines on the groups that their model does not describe, if any."""
+    p = np.asarray(table["ppp"], dtype=float)
+    rows = np.flatnonzero(p < SMALL_PPP)
+    if not rows.size:
+        return []
+    n_group = len(np.unique(np.asarray(table["group_id"])[np.isfinite(p)]))
+    return [
+        f"ppp below {SMALL_PPP:g}: {rows.size} ({rows.size / p.size:.1%}), where chance has "
+        f"{SMALL_PPP * n_group:.2g} of {n_group} groups; the model does not describe these pixels: "
+        "an undetected star, the PSF, the noise? look at the residual",
+        f"    {_name_rows(table, rows)}",
+    ]
 
 
 def _judge_noise(table) -> list[str]:

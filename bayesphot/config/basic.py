@@ -190,8 +190,11 @@ class BasicPSFPhotometry:
             raise ValueError(f"ci_prob must lie between 0 and 1, found {self.ci_prob!r}")
         if check_integer("n_jobs", self.n_jobs, least=-(2**31)) < 1 and self.n_jobs != -1:
             raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, found {self.n_jobs}")
-        if self.executor is not None and not hasattr(self.executor, "submit"):
-            raise TypeError(f"executor must have a submit method, found {self.executor!r}")
+        if self.executor is not None and not isinstance(self.executor, Executor):
+            raise TypeError(
+                "executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(2) or "
+                f"client.get_executor() of a dask client, found {self.executor!r}"
+            )
         if not isinstance(self.progress_bar, (bool, np.bool_)):
             raise TypeError(f"progress_bar must be True or False, found {self.progress_bar!r}")
         if self.seed is not None and check_integer("seed", self.seed, least=0) >= 2**64:

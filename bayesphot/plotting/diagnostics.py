@@ -20,10 +20,14 @@ GATES = {"r_hat": 1.01, "ess": 400.0, "pareto_k": 0.7}
 GATE = {"color": GREY, "linewidth": 0.9, "linestyle": "--"}
 #: Bins of the histogram of p-values.
 N_BIN = 20
+#: Ratio of the largest reduced chi-squared to the least from which their axis is logarithmic.
+WIDE = 5.0
 
 
 def plot_diagnostics(result: PhotometryResult, *, path=None) -> Figure:
     """Draw the diagnostics of all sources; see `PhotometryResult.plot_diagnostics`."""
+    from matplotlib.ticker import LogFormatter, MaxNLocator, StrMethodFormatter
+
     table = result.table
     engine = np.asarray(table["engine"]).astype(str)
     names = [name for name in dict.fromkeys(sorted(engine)) if name not in ("", "none")]
@@ -47,19 +51,38 @@ def plot_diagnostics(result: PhotometryResult, *, path=None) -> Figure:
     axes[0, 0].set_ylim(bottom=-1e-3)
     axes[0, 1].set_yscale("log")
     axes[0, 1].set_xlabel("sources in the group")
-    _scatter(axes[1, 0], snr, _read(table, "reduced_chi2"), engine, colours)
+    reduced = _read(table, "reduced_chi2")
+    _scatter(axes[1, 0], snr, reduced, engine, colours)
     axes[1, 0].axhline(1.0, **GATE)
-    axes[1, 0].set_yscale("log")
+    if reduced.size and np.nanmax(reduced) > WIDE * np.nanmin(reduced):
+        axes[1, 0].set_yscale("log")
     axes[1, 0].set_ylabel("reduced chi-squared of the group")
     for panel in (axes[0, 0], axes[0, 2], axes[1, 0]):
-        panel.set_xscale("symlog", linthresh=1.0)
-        panel.set_xlabel("flux_median / flux_err")
+        _scale_snr(panel, snr[np.isfinite(snr)])
+    axes[0, 1].set_xlim(0.5, 0.5 + max(size.max(initial=1.0), 1.0))
+    axes[0, 1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes[0, 1].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes[0, 1].yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.5)))
     _draw_p_values(axes[1, 1], table)
     _count_flags(axes[1, 2], np.asarray(table["flags"], dtype=np.int64))
     if names:
         axes[0, 0].legend(fontsize=8, frameon=False, markerscale=1.5)
     figure.suptitle(f"{len(table)} sources; dashed: the gates, and 1", fontsize=10)
     return save_figure(figure, path)
+
+
+def _scale_snr(panel: Axes, snr: np.ndarray) -> None:
+    """Give a panel the axis of the signal to noise: logarithmic, linear below 1."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    panel.set_xlabel("flux_median / flux_err")
+    if snr.size and snr.min() > 0.0:
+        panel.set_xscale("log")
+        # Whole decades, so that each axis has numbers on it.
+        panel.set_xlim(10.0 ** np.floor(np.log10(snr.min())), 10.0 ** np.ceil(np.log10(snr.max())))
+    else:
+        panel.set_xscale("symlog", linthresh=1.0)
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _read(table, name: str) -> np.ndarray:

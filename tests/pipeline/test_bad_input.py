@@ -104,7 +104,7 @@ SETTINGS = [
     ({"n_jobs": 0}, ValueError, "n_jobs must be at least 1, or -1 for all cores, found 0"),
     ({"n_jobs": -2}, ValueError, "n_jobs must be at least 1, or -1 .* found -2"),
     ({"n_jobs": 2.0}, TypeError, r"n_jobs must be an integer, found 2\.0"),
-    ({"executor": 4}, TypeError, "executor must have a submit method, found 4"),
+    ({"executor": 4}, TypeError, "executor must be a concurrent.futures.Executor, .*found 4"),
     ({"progress_bar": "yes"}, TypeError, "progress_bar must be True or False, found 'yes'"),
     ({"seed": -1}, ValueError, "seed must be at least 0, found -1"),
     ({"seed": 1.5}, TypeError, r"seed must be an integer, found 1\.5"),

@@ -332,3 +332,13 @@ def test_a_finders_table_is_translated_and_units_dropped() -> None:
     assert set(translate_columns({"x_peak": [1], "y_peak": [2], "peak_value": [9]})) == {"x", "y"}
     with pytest.raises(ValueError, match="must have columns for x and y"):
         translate_columns(Table({"flux": [1.0]}))
+
+
+@pytest.mark.parametrize("name", ["flux_prior_std", "flux_prior", "Prior_flux", "prior"])
+def test_misspelt_prior_columns_are_refused(name) -> None:
+    with pytest.raises(ValueError, match=f"no prior column '{name}'.*flux_prior_sd"):
+        read_positions({"x_0": [3.0], "y_0": [4.0], name: [1.0]})
+
+
+def test_other_columns_are_ignored() -> None:
+    assert len(read_positions({"x_0": [3.0], "y_0": [4.0], "priority": [1.0]})) == 1

@@ -23,6 +23,8 @@ def make_table(flags, reduced=1.0) -> QTable:
     table["r_hat"] = np.full(n, 1.003)
     table["ess_bulk"] = np.full(n, 812.4)
     table["reduced_chi2"] = np.full(n, reduced)
+    table["group_id"] = np.arange(1, n + 1)
+    table["ppp"] = np.full(n, 0.4)
     return table
 
 
@@ -51,6 +53,15 @@ def test_wrong_noise_is_told_by_its_factor() -> None:
     assert "too small by a factor of about 2.00" in describe_run(make_table([0], 4.0))
     assert "too large by a factor of about 2.00" in describe_run(make_table([0], 0.25))
     assert "factor" not in describe_run(make_table([0], np.nan))
+
+
+def test_groups_that_their_model_does_not_describe_are_named() -> None:
+    table = make_table([0] * 50)
+    table["ppp"][7] = 1e-9
+    table["ppp"][9] = np.nan
+    line, where = describe_run(table).splitlines()[-2:]
+    assert line.startswith("ppp below 0.001: 1 (2.0%), where chance has 0.049 of 49 groups; ")
+    assert where.strip() == "id 8 at (17.2, 27.0)"
 
 
 def test_an_empty_catalogue_is_described_too() -> None:
