@@ -52,6 +52,8 @@ MAX_MOVES = 3
 MAX_TRIALS = 4
 #: Refits after the modes of the PSF's error were renewed from the model; they settle in two.
 MODE_ROUNDS = 2
+#: Refits in which outliers are told before a width is free.
+OUTLIER_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +143,32 @@ def _may_go_on(rounds: int, plan: LoopPlan, good: np.ndarray) -> bool:
 
 def _settle(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
     """Fit what changed; renew a variance and modes of the PSF that depend on the model."""
+    if scene.fit is None and scene.pixels.noise.has_outliers:
+        scene = _find_outliers(scene, plan, observer)
     scene = fit_scene(scene, plan.settings, plan.workers, dirty=_dirty_groups(scene))
-    for _round in range(_count_renewals(plan, observer.image)):
-        offset = render_offset(scene, plan.settings)
-        pixels = observer.observe(scene.model, offset, render_modes(scene, plan.settings))
-        scene = fit_scene(replace(scene, pixels=pixels, fit=None), plan.settings, plan.workers)
+    return _renew(scene, plan, observer, plan.settings, _count_renewals(plan, observer.image))
+
+
+def _renew(scene: Scene, plan: LoopPlan, observer: Observer, settings, n_round: int) -> Scene:
+    """Fit again with what depends on the model renewed, a number of times."""
+    for _round in range(n_round):
+        offset = render_offset(scene, settings)
+        pixels = observer.observe(scene.model, offset, render_modes(scene, settings))
+        scene = fit_scene(replace(scene, pixels=pixels, fit=None), settings, plan.workers)
     return scene
+
+
+def _find_outliers(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
+    """Return the scene, not fitted yet, its outliers known from fits of the start's shape.
+
+    A free width would shrink to the first bright outlier, and what it fits then is none.
+    """
+    if plan.settings.shape == "fixed":
+        return scene
+    steady = replace(plan.settings, shape="fixed")
+    found = fit_scene(scene, steady, plan.workers)
+    found = _renew(found, plan, observer, steady, OUTLIER_ROUNDS)
+    return replace(found, fit=None, settled=None)
 
 
 def _count_renewals(plan: LoopPlan, image: Image) -> int:
