@@ -29,6 +29,7 @@ from bayesphot.kernels.structs import (
     Y_DENSITY,
 )
 from bayesphot.patch import GroupData
+from bayesphot.priors.expectation import gauss_legendre
 
 __all__ = ["log_constants", "log_intensity_norm"]
 
@@ -239,7 +240,7 @@ def _integrate_disc(across: _Axis, down: _Axis, radius: float) -> float:
         low, high = max(low, across.mean - reach), min(high, across.mean + reach)
     if not low < high:
         return 0.0
-    node, weight = np.polynomial.legendre.leggauss(200)
+    node, weight = gauss_legendre(200)
     x = 0.5 * (low + high) + 0.5 * (high - low) * node
     half = np.sqrt(np.maximum(radius**2 - x**2, 0.0))
     inner = down.integrate(-half, half)

@@ -22,15 +22,9 @@ from bayesphot.patch import GroupData
 from bayesphot.plane import list_shared_columns
 from bayesphot.restarts import restart_doubtful
 from bayesphot.sampling.predictive import find_moments
-from bayesphot.vacant import fit_sky
+from bayesphot.vacant import fit_sky, weigh_sky
 
-__all__ = [
-    "Deviance",
-    "count_deviance",
-    "fit_reweighted",
-    "measure_deviance",
-    "weigh_sky_reweighted",
-]
+__all__ = ["Deviance", "count_deviance", "fit_on_trial", "measure_deviance", "weigh_skies"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +60,7 @@ def measure_deviance(
     state = batch.state.copy()
     state[:, FLUX] = source[:, FLUX]
     batch = batch._replace(known=known, noise=numbers, state=state)
-    out = np.zeros((3, batch.rows.shape[0], 1))
+    out = np.full((3, batch.rows.shape[0], 1), np.nan)
     fill_discrepancies(
         batch,
         np.ascontiguousarray(source[:, :3].T[..., None]),
@@ -80,20 +74,21 @@ def measure_deviance(
     return Deviance(out[OBSERVED, :, 0], out[EXPECTED, :, 0])
 
 
-def fit_reweighted(data: GroupData, noise: PixelNoise) -> tuple[GroupData, GroupFit, Deviance]:
-    """Return the batch with the weights of its own fits, these fits, and their deviance.
+def fit_on_trial(data: GroupData, noise: PixelNoise) -> tuple[GroupData, GroupFit, Deviance | None]:
+    """Return the batch, its fits, and their deviance where that stands in place of chi-squared.
 
     Parameters
     ----------
     data : GroupData
-        The batch, its weights 1 / scale^2 of the noise.
+        The batch; where the noise has outliers its weights are 1 / scale^2, and the batch that is
+        returned has those of its own fits.
     noise : PixelNoise
-        Noise with outliers.
+        The run's noise.
     """
+    if not noise.has_outliers:
+        return data, restart_doubtful(data, fit_groups(data)), None
     batch = data.batch
-    shared = np.zeros((batch.rows.shape[0], batch.shared_prior.shape[1]))
-    shared[:] = batch.shared_prior[:, :, 0]
-    source, renewed = batch.state, data
+    source, shared, renewed = batch.state, batch.shared_prior[:, :, 0], data
     for _renewal in range(_model_of(noise).renewals):
         weight = np.concatenate(
             [
@@ -105,28 +100,32 @@ def fit_reweighted(data: GroupData, noise: PixelNoise) -> tuple[GroupData, Group
         renewed = replace(data, batches=(again, *data.batches[1:]))
         fit = fit_groups(renewed)
         source, shared = fit.source.copy(), fit.shared
-    fit = restart_doubtful(renewed, fit)
+    fit = restart_doubtful(renewed, fit_groups(renewed))
     return renewed, fit, measure_deviance(data, noise, fit.source, fit.shared)
 
 
-def weigh_sky_reweighted(data: GroupData, g: int, noise: PixelNoise) -> Fitted:
-    """Return what `bayesphot.vacant.weigh_sky` does, by the deviance."""
+def weigh_skies(data: GroupData, groups: list[int], noise: PixelNoise) -> list[Fitted]:
+    """Return what `bayesphot.vacant.weigh_sky` does for some groups, whatever the noise."""
+    if not groups or not noise.has_outliers:
+        return [weigh_sky(data, g) for g in groups]
     batch = data.batch
-    here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
-    columns = list_shared_columns(batch, g)
-    value = batch.shared_prior[g, :, 0]
-    for _renewal in range(_model_of(noise).renewals):
-        weight = batch.weight.copy()
-        model = batch.neighbours[here] + value @ columns
-        weight[here] = _renew_weights(data, g, noise, model)
-        again = replace(data, batches=(batch._replace(weight=weight), *data.batches[1:]))
-        fitted, value, _ = fit_sky(again, g)
+    n_group, n_shared = batch.shared_prior.shape[:2]
+    values = np.zeros((n_group, n_shared))
+    fitted = []
+    for g in groups:
+        here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
+        columns = list_shared_columns(batch, g)
+        values[g] = batch.shared_prior[g, :, 0]
+        for _renewal in range(_model_of(noise).renewals):
+            model = batch.neighbours[here] + values[g] @ columns
+            sky, values[g], _ = fit_sky(data, g, _renew_weights(data, g, noise, model))
+        fitted.append(sky)
     dark = batch.state.copy()
     dark[:, FLUX] = 0.0
-    shared = np.zeros((batch.rows.shape[0], value.size))
-    shared[g] = value
-    deviance = measure_deviance(data, noise, dark, shared)
-    return count_deviance(fitted, deviance, g, value.size)
+    deviance = measure_deviance(data, noise, dark, values)
+    return [
+        count_deviance(sky, deviance, g, n_shared) for sky, g in zip(fitted, groups, strict=True)
+    ]
 
 
 def count_deviance(fitted: Fitted, deviance: Deviance, g: int, n_parameter: int) -> Fitted:

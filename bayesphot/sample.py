@@ -17,6 +17,7 @@ from bayesphot.kernels import batches
 from bayesphot.kernels.structs import CCD_NOISE, FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
 from bayesphot.patch import GroupData, SourceState, cut_batch
 from bayesphot.sampling import (
+    HOPELESS,
     BatchDraws,
     Budget,
     EnsembleOptions,
@@ -288,17 +289,20 @@ def _run_emcee(scene, groups, data, budget, seeds, settings, options) -> BatchDr
 
 
 def _is_better(again: np.ndarray, before: np.ndarray, budget: Budget, engine: str) -> bool:
-    """Return whether a group's later draws are to be shown: good, or at least less bad.
+    """Return whether a group's later draws are to be shown: good, or better than those before.
 
-    Chains of the ``engine`` "independence" that fail have missed a part of the posterior, which
-    their R-hat need not show: a proposal that does not reach it can still mix where it does.
+    Chains of the ``engine`` "independence" that fail have usually missed a part of the posterior,
+    which their R-hat need not show: a proposal that does not reach it can still mix where it does.
+    Swarms that reach it, if not with the same weight, say more.
     """
     if budget.holds(again) or not before[batches.ACCEPTANCE] >= 0.0:
         return True
     if not again[batches.ACCEPTANCE] >= 0.0:
         return False
-    missing = engine in (INDEPENDENCE, EXTENDED)
-    return missing or bool(again[batches.WORST_R_HAT] <= before[batches.WORST_R_HAT])
+    r_hat = again[batches.WORST_R_HAT]
+    if engine in (INDEPENDENCE, EXTENDED) and r_hat <= HOPELESS[0]:
+        return True
+    return bool(r_hat <= before[batches.WORST_R_HAT])
 
 
 def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int) -> None:

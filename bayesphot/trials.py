@@ -12,21 +12,18 @@ from functools import cache, partial
 
 import numpy as np
 
-from bayesphot.accept import Odds, choose_odds, decide, weigh_fit
+from bayesphot.accept import Fitted, Odds, choose_odds, decide, weigh_fit
 from bayesphot.catalog import Catalog, build_catalog
-from bayesphot.fitting import fit_groups
 from bayesphot.kernels.structs import FLUX
 from bayesphot.mismatch import measure_mismatch
-from bayesphot.outliers import count_deviance, fit_reweighted, weigh_sky_reweighted
+from bayesphot.outliers import count_deviance, fit_on_trial, weigh_skies
 from bayesphot.patch import GroupData, cut_batch, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
 from bayesphot.priors import Normal
-from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Scene, render_fitted_modes
 from bayesphot.settings import ModelSettings
 from bayesphot.starts import find_flux_errors
-from bayesphot.vacant import weigh_sky
 
 __all__ = ["find_more", "prepare_doubt", "try_sources"]
 
@@ -115,7 +112,8 @@ def _list_suspects(scene: Scene, doubtful: Scene, plan: LoopPlan, good: np.ndarr
     ny, nx = scene.pixels.weight.shape
     place = (np.clip(row, 0, ny - 1), np.clip(col, 0, nx - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        error *= np.sqrt(scene.pixels.weight[place] / doubtful.pixels.weight[place])
+        scale = scene.pixels.noise.scale_weights(scene.pixels.weight)
+        error *= np.sqrt(scale[place] / doubtful.pixels.weight[place])
         flux = scene.sources.value[:, FLUX]
         threshold = choose_odds(None, int(good.sum()), plan.settings.shape_start).threshold
         suspect = ~(flux > BEYOND_DOUBT * threshold * error)
@@ -237,7 +235,7 @@ def _list_queues(trial: Scene, candidates: np.ndarray) -> list[_Queue]:
 class _TrialFit:
     """Groups fitted on given pixels: what the odds need, and fluxes of the chosen members."""
 
-    fitted: list
+    fitted: dict[int, Fitted]
     fluxes: list[np.ndarray]
 
 
@@ -251,28 +249,23 @@ def _fit_on(
     trial: Scene, settings: ModelSettings, whole: GroupData, chosen: list, is_new, odds: Odds
 ) -> _TrialFit:
     """Fit chosen members of groups on the pixels of all their members."""
-    fluxes = [np.empty(0) for _ in chosen]
     noise = trial.pixels.noise
+    fluxes = [np.empty(0) for _ in chosen]
     # A group of candidates alone has no other fit than that of its sky.
-    weigh = partial(weigh_sky_reweighted, noise=noise) if noise.has_outliers else weigh_sky
-    fitted = [weigh(whole, i) if some.size == 0 else None for i, some in enumerate(chosen)]
+    dark = [i for i, some in enumerate(chosen) if not some.size]
+    fitted = dict(zip(dark, weigh_skies(whole, dark, noise), strict=True))
     full = [i for i, some in enumerate(chosen) if some.size]
     if full:
         member, start = _lay_end_to_end([chosen[i] for i in full])
         data = _cut_chosen(trial, settings, whole, full, member, start)
-        deviance = None
-        if noise.has_outliers:
-            data, fit, deviance = fit_reweighted(data, noise)
-        else:
-            fit = restart_doubtful(data, fit_groups(data))
+        data, fit, deviance = fit_on_trial(data, noise)
         pdfs = _choose_pdfs(trial, settings, member, is_new, odds)
     for place, i in enumerate(full):
         here = slice(start[place], start[place + 1])
         layout = settings.layout(here.stop - here.start, sampling=False)
-        weighed = weigh_fit(data, fit, place, layout, pdfs[here])
+        fitted[i] = weigh_fit(data, fit, place, layout, pdfs[here])
         if deviance is not None:
-            weighed = count_deviance(weighed, deviance, place, layout.size)
-        fitted[i] = weighed
+            fitted[i] = count_deviance(fitted[i], deviance, place, layout.size)
         fluxes[i] = fit.source[here, FLUX]
     return _TrialFit(fitted, fluxes)
 

@@ -18,16 +18,21 @@ def weigh_sky(data: GroupData, g: int) -> Fitted:
     return fit_sky(data, g)[0]
 
 
-def fit_sky(data: GroupData, g: int) -> tuple[Fitted, np.ndarray, np.ndarray]:
+def fit_sky(
+    data: GroupData, g: int, weight: np.ndarray | None = None
+) -> tuple[Fitted, np.ndarray, np.ndarray]:
     """Return what `weigh_sky` does, and the optimum (E,) and M (E, E) of sky and nuisances.
+
+    ``weight`` (p,) are other weights of the group's pixels than those of the batch.
 
     Sky and nuisances are linear: with Phi their columns, S0 their priors' covariance and
     M = Phi^T W Phi + S0^-1, the evidence is that of `bayesphot.accept` at their optimum, C = M^-1.
     """
     batch = data.batch
     here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
-    good = batch.weight[here] > 0.0
-    weight = batch.weight[here][good]
+    weight = batch.weight[here] if weight is None else weight
+    good = weight > 0.0
+    weight = weight[good]
     residual = (batch.data[here] - batch.neighbours[here])[good]
     prior = batch.shared_prior[g]
     n_shared = len(prior)

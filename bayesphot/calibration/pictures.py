@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,7 @@ def plot_calibration(result: CalibrationResult, *, path=None) -> Figure:
     # A group that was not sampled has no rank; the coverage counts it as outside.
     whole = result.ranks
     ranks = {name: rank[rank >= 0] for name, rank in whole.items()}
-    colour = dict(zip(ranks, CHAIN_COLOURS, strict=False))
+    colour = dict(zip(ranks, cycle(CHAIN_COLOURS), strict=False))
     n_row = -(-len(ranks) // PER_ROW)
     figure = make_figure((11.0, 2.1 * n_row + 5.6))
     top, bottom = figure.subfigures(2, 1, height_ratios=(2.1 * n_row, 5.3))

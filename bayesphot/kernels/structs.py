@@ -131,7 +131,7 @@ class Swarm(NamedTuple):
     theta: np.ndarray  # (N, D)
     score: np.ndarray  # (N, L) scores of the linear parameters
     linear: np.ndarray  # (N, L)
-    numbers: np.ndarray  # (N, 4) log densities: see ``tempered``
+    numbers: np.ndarray  # (N, 4) log densities: see ``swarm``
 
 
 class Group(NamedTuple):

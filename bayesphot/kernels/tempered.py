@@ -221,20 +221,26 @@ def _sweep(
 
 @borrowing
 def _refresh(group, work, swarm, row, stream):
-    """Draw the linear parameters of all particles anew from their conditional normal."""
+    """Draw the linear parameters of all particles from their conditional normal.
+
+    Returns how many densities were evaluated.
+    """
     n_particle = swarm.theta.shape[0]
     score = row[2, : swarm.score.shape[1]]
     linear = row[3, : swarm.score.shape[1]]
     numbers = row[4, :N_NUMBER]
+    count = 0
     for n in range(n_particle):
         # Below a floor: drawn again, a few times; what stays is a state of the chain as well.
         for _attempt in range(10):
+            count += 1
             for i in range(score.size):
                 score[i] = draw_normal(stream)
             if _assess(group, work, swarm.theta[n], score, linear, True, numbers):
                 for i in range(score.size):
                     swarm.linear[n, i] = linear[i]
                 break
+    return count
 
 
 @compiled
@@ -355,5 +361,5 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
     if b < 1.0:
         return
     if is_exact(group):
-        _refresh(group, work, swarm, row, stream)
+        numbers[EVALUATIONS] += _refresh(group, work, swarm, row, stream)
     numbers[LOG_Z] = log_z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -25,11 +26,10 @@ from bayesphot.priors.distributions import (
     TruncatedNormal,
 )
 
-__all__ = ["log_expectation", "log_integral", "log_mass", "log_mean_density"]
+__all__ = ["gauss_legendre", "log_expectation", "log_integral", "log_mass", "log_mean_density"]
 
 #: Gauss-Legendre nodes between two breakpoints, and breakpoints spread evenly in the logarithm.
 NODES = 16
-_GAUSS = np.polynomial.legendre.leggauss(NODES)
 STEPS = 17
 #: Breakpoints in standard deviations of the normal, and of a log-normal's logarithm.
 NORMAL_STEPS = np.array([-9.0, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0, 9.0])
@@ -151,6 +151,12 @@ def log_mean_density(density: np.ndarray, mean: float, variance: float) -> float
     return log_z - 0.5 * (mean**2 / variance + _LOG_2PI + math.log(variance))
 
 
+@cache
+def gauss_legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights (n,) of Gauss and Legendre on [-1, 1]; not to be changed."""
+    return np.polynomial.legendre.leggauss(n)
+
+
 def log_mass(low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
     """Return ln of the standard normal's mass between two bounds, in either tail."""
     from scipy.special import log_ndtr
@@ -170,7 +176,7 @@ def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
 
     break_up = _break_peak if isinstance(prior, LogNormal) else _break_bounds
     edge = break_up(prior, mean, sd)
-    node, weight = _GAUSS
+    node, weight = gauss_legendre(NODES)
     half = 0.5 * np.diff(edge, axis=1)[..., None]
     u = 0.5 * (edge[:, 1:] + edge[:, :-1])[..., None] + half * node
     value = np.exp(u)

@@ -5,9 +5,10 @@ from .ensemble import EnsembleOptions, sample_ensemble
 from .independence import sample_independence
 from .predictive import predict_p_values
 from .seeding import derive_seeds
-from .tempered import SwarmOptions, sample_tempered
+from .tempered import HOPELESS, SwarmOptions, sample_tempered
 
 __all__ = [
+    "HOPELESS",
     "LIMIT",
     "BatchDraws",
     "Budget",
