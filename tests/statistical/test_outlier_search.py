@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cosmic_rays
 import numpy as np
 import pytest
@@ -62,16 +64,25 @@ def count_false_and_missed(noise, *, rays: bool) -> tuple[int, int]:
     return false, missed
 
 
+@cache
+def count_with_normal_noise(rays: bool) -> tuple[int, int]:
+    return count_false_and_missed(None, rays=rays)
+
+
 @pytest.mark.parametrize("noise", MODELS, ids=repr)
 def test_clean_fields_are_searched_as_with_normal_noise(noise):
+    """Nothing false; the faintest two of 120 stars, of SNR 5 to 6, are missed by all."""
     false, missed = count_false_and_missed(noise, rays=False)
-    assert false == 0
-    assert missed <= count_false_and_missed(None, rays=False)[1] + 1
+    assert false == count_with_normal_noise(False)[0] == 0
+    # One star more or less is at even odds.
+    assert abs(missed - count_with_normal_noise(False)[1]) <= 1
 
 
 @pytest.mark.parametrize("noise", MODELS, ids=repr)
-def test_cosmic_rays_make_few_sources(noise):
-    """On 1 % of all pixels: with normal noise dozens."""
+def test_cosmic_rays_make_hardly_any_sources(noise):
+    """On 1 % of all pixels. Measured 0 and 1 false ones; with normal noise 64, and 8 missed."""
     false, missed = count_false_and_missed(noise, rays=True)
-    assert false < 0.25 * count_false_and_missed(None, rays=True)[0]
-    assert missed <= 8
+    # A Poisson number of mean 1 is above 5 once in 1700 times.
+    assert false <= 5
+    assert count_with_normal_noise(True)[0] > 40
+    assert missed <= count_with_normal_noise(True)[1]
