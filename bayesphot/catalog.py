@@ -35,7 +35,7 @@ POSITION_SPELLINGS = (
 )
 FLUX_SPELLINGS = ("flux_0", "flux_init", "flux", "flux_fit", "flux0", "fluxinit", "fluxfit")
 SIGMA_SPELLINGS = ("sigma_0", "sigma_init")
-_PRIOR = re.compile(r"(\w+)_prior_(mean|sd)")
+_PRIOR = re.compile(r"(\w+)_prior_(mean|sd)", re.IGNORECASE)
 _LIKE_PRIOR = re.compile(r"(?:^|_)prior(?:_|$)", re.IGNORECASE)
 
 UNKNOWN_GROUP = -1
@@ -252,7 +252,9 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
         id=_read_ids(positions, names, n_sources),
         group_id=groups and groups[0],
         extra={
-            name: read((name.lower(),), _flux_units(unit) if name.startswith("flux_") else None)
+            name.lower(): read(
+                (name.lower(),), _flux_units(unit) if name.lower()[:5] == "flux_" else _PIXELS
+            )
             for name in names.values()
             if _PRIOR.fullmatch(name)
         },

@@ -36,6 +36,18 @@ LOG_SCALES = (-12.0, 12.0)
 _REACH = 4.0
 
 
+#: What a gain, a read noise or a width may be: their squares are numbers, too.
+_LARGEST = 1e30
+#: Degrees of freedom from which Student t noise is normal.
+MOST_DOF = 1e9
+
+
+def _check_within(name: str, number: float, low: float = 0.0, high: float = _LARGEST) -> None:
+    """Raise ValueError for a number out of bounds."""
+    if not low <= number <= high:
+        raise ValueError(f"{name} must lie between {low:g} and {high:g}, found {number!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Noise(ABC):
     """What a noise model knows of a pixel; images are in data units.
@@ -231,8 +243,8 @@ class CCDNoise(_Noise):
     renewals: ClassVar[int] = 2
 
     def __post_init__(self):
-        check_number("gain", self.gain, above=0.0)
-        check_number("read_noise", self.read_noise, least=0.0)
+        _check_within("gain", check_number("gain", self.gain, above=0.0), 1.0 / _LARGEST)
+        _check_within("read_noise", check_number("read_noise", self.read_noise, least=0.0))
         check_number("sky", self.sky)
         super().__post_init__()
 
@@ -354,7 +366,8 @@ class StudentTNoise(_Noise):
     takes_error: ClassVar[bool] = True
 
     def __post_init__(self):
-        check_number("dof", self.dof, above=0.0)
+        # Beyond, the rounding of a logarithm next to 1 is worth more than the difference.
+        _check_within("dof", check_number("dof", self.dof, above=0.0), 1.0 / MOST_DOF, MOST_DOF)
         super().__post_init__()
 
     def numbers(self) -> np.ndarray:
@@ -427,7 +440,7 @@ class ContaminatedGaussian(_Noise):
     def __post_init__(self):
         if not 0.0 < check_number("fraction", self.fraction) < 1.0:
             raise ValueError(f"fraction must lie between 0 and 1, found {self.fraction!r}")
-        check_number("width", self.width, above=1.0)
+        _check_within("width", check_number("width", self.width, above=1.0))
         super().__post_init__()
 
     def numbers(self) -> np.ndarray:

@@ -120,5 +120,10 @@ class Target:
                 value = np.exp(value)
             with np.errstate(all="ignore"):
                 term = np.asarray(function(value), dtype=float)
+            if term.shape != value.shape:
+                raise ValueError(
+                    f"priors[{name!r}] must return one log density for each of {value.size} "
+                    f"values, found an array of shape {term.shape}"
+                )
             total += np.where(np.isnan(term), -np.inf, term)
         return total

@@ -7,7 +7,7 @@ import math
 import secrets
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -166,6 +166,7 @@ class BasicPSFPhotometry:
             check_engine(self.sampler, chosen.functions, psf.shape_names[0])
             given = self.priors
             given = {"scene": given} if isinstance(given, ScenePrior) else dict(given)
+            _refuse_priors_of_fixed(given, psf.fixed)
             set_field(self, "priors", given)
         check_noise(self.noise)
         check_psf_error(self.psf_error, psf, self.noise)
@@ -369,3 +370,15 @@ def warn(text: str, *, depth: int) -> None:
     from astropy.utils.exceptions import AstropyUserWarning
 
     warnings.warn(text, AstropyUserWarning, stacklevel=2 + depth)
+
+
+def _refuse_priors_of_fixed(priors: Mapping, fixed: Mapping[str, bool]) -> None:
+    """Raise ValueError for a prior of a parameter that the PSF model holds fixed."""
+    names = {"x": "x_0", "y": "y_0"}
+    for name, prior in priors.items():
+        parameter = names.get(name, name)
+        if fixed.get(parameter, False):
+            raise ValueError(
+                f"priors[{name!r}] says nothing of a parameter that is fixed, found {prior!r}: set "
+                f"psf_model.{parameter}.fixed = False, or leave it out"
+            )

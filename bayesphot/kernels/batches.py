@@ -39,6 +39,7 @@ from .linalg import factor_cholesky_into, invert_cholesky_into, solve_lower_into
 from .random import seed_stream_into
 from .structs import (
     DEGENERATE,
+    FLUX,
     INFLATED,
     LOG_SHAPE,
     SHAPE_MEAN,
@@ -97,6 +98,11 @@ def fit_batch(
         square = np.zeros((4, size, size))
         row = np.empty((4, size))
         fisher = square[0]
+        # A fit that fails at once leaves its start.
+        for k in range(n):
+            work.vector[VALUE, k] = work.state[k, FLUX]
+        for e in range(group.n_shared):
+            work.vector[VALUE, n + e] = 0.0
         status, iterations, chi2 = fit_group(
             group,
             work,

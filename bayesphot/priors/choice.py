@@ -24,6 +24,8 @@ __all__ = ["SHAPE_WIDTH", "PriorSet", "check_prior_columns", "normalise_priors"]
 #: Default half-width, in ln(sigma), of the log-normal prior of a free PSF width: a width read
 #: off a few stars is seldom wrong by more than a fifth.
 SHAPE_WIDTH = 0.2
+#: Standard deviations from a start at which a normal prior excludes it.
+FARTHEST = 30.0
 _KINDS = ", ".join(kind.__name__ for kind in DISTRIBUTIONS)
 
 
@@ -163,6 +165,13 @@ def _check_prior(name: str, key: str, prior, shape_start: float | None) -> None:
             f"priors[{name!r}] is of the offset from the start and excludes the start, "
             f"found {prior!r}"
         )
+    if isinstance(prior, Normal) and key in ("x", "y", "shape"):
+        start = 0.0 if key != "shape" else shape_start
+        away = 0.0 if start is None else abs(start - prior.mean) / prior.sd
+        if away > FARTHEST:
+            raise ValueError(
+                f"priors[{name!r}] excludes the start, which is {away:.3g} sd away, found {prior!r}"
+            )
     if key == "shape":
         if not prior.is_proper:
             raise ValueError(
