@@ -20,6 +20,10 @@ __all__ = ["Image", "find_resampling", "prepare_image"]
 _RESAMPLED = re.compile(r"NDRIZIM|D\d{3}(PIXF|KERN|SCAL|OUUN)|RESAMPT\d+|S_RESAMP", re.IGNORECASE)
 
 
+#: Beyond, squares of data and weights are no numbers.
+LARGEST = 1e100
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """
@@ -99,7 +103,7 @@ def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         Once, if pixels had to be masked because their data are not finite or their error is
-        zero or not finite (pixels already in the mask do not count).
+        zero or not finite, or either is beyond 1e100 (pixels already in the mask do not count).
 
     Examples
     --------
@@ -273,6 +277,8 @@ def _scale_unit(error_unit, unit, name: str) -> float:
 def _exclude_unusable(data, sigma, excluded, stacklevel: int) -> np.ndarray:
     """Good pixels; complains of negative errors and warns of what had to be masked."""
     no_data = ~np.isfinite(data) & ~excluded
+    with np.errstate(invalid="ignore"):
+        beyond = (np.abs(data) > LARGEST) & ~no_data & ~excluded
     no_error = np.zeros_like(excluded)
     if sigma is not None:
         negative = (sigma < 0) & ~excluded
@@ -280,13 +286,15 @@ def _exclude_unusable(data, sigma, excluded, stacklevel: int) -> np.ndarray:
             y, x = np.argwhere(negative)[0]
             raise ValueError(f"error must be positive, found {sigma[y, x]} at (y, x) = ({y}, {x})")
         no_error = ~(np.isfinite(sigma) & (sigma > 0)) & ~excluded
-    count = int(np.count_nonzero(no_data | no_error))
+        beyond |= ((sigma > LARGEST) | (sigma < 1.0 / LARGEST)) & ~no_error & ~excluded
+    count = int(np.count_nonzero(no_data | no_error | beyond))
     if count:
         reasons = [
             f"{np.count_nonzero(bad)} with {what}"
             for bad, what in (
                 (no_data, "non-finite data"),
                 (no_error, "zero or non-finite error"),
+                (beyond, f"data or error beyond {LARGEST:g}: choose another unit"),
             )
             if bad.any()
         ]
@@ -295,4 +303,4 @@ def _exclude_unusable(data, sigma, excluded, stacklevel: int) -> np.ndarray:
             AstropyUserWarning,
             stacklevel=stacklevel,
         )
-    return ~(excluded | no_data | no_error)
+    return ~(excluded | no_data | no_error | beyond)

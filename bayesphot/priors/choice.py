@@ -115,6 +115,7 @@ def normalise_priors(
         key = "shape" if name in shape_names else name
         function = _read_function(name, prior)
         if function is not None:
+            _check_function(name, key, function, shape_start)
             functions.append((key, function))
         else:
             _check_prior(name, key, prior, shape_start)
@@ -148,6 +149,29 @@ def _read_function(name: str, prior) -> Callable | None:
     if name == "background":
         raise ValueError("priors['background'] cannot be a function")
     return function
+
+
+def _check_function(name: str, key: str, function: Callable, shape_start: float | None) -> None:
+    """Raise ValueError for a log density that fails, or excludes a start that is known."""
+    start = {"x": 0.0, "y": 0.0, "shape": shape_start}.get(key)
+    values = np.full(2, 1.0 if start is None else start)
+    try:
+        with np.errstate(all="ignore"):
+            found = np.asarray(function(values.copy()), dtype=float)
+    except Exception as problem:
+        raise ValueError(
+            f"priors[{name!r}] must return log densities of an array of values, and of {values} "
+            f"raises {type(problem).__name__}: {problem}"
+        ) from problem
+    if found.shape != values.shape:
+        raise ValueError(
+            f"priors[{name!r}] must return one log density for each value, and of {values} returns "
+            f"{found!r}"
+        )
+    if start is not None and not np.isfinite(found).all():
+        raise ValueError(
+            f"priors[{name!r}] excludes the start {start:g}, where its log density is {found[0]}"
+        )
 
 
 def _check_prior(name: str, key: str, prior, shape_start: float | None) -> None:

@@ -319,3 +319,10 @@ def test_clean_input_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         prepare_image(DATA * u.adu, error=1 * u.adu, mask=MASK)
+
+
+@pytest.mark.parametrize(("data", "error"), [(1e160, 1.0), (5.0, 1e160), (5.0, 1e-160)])
+def test_numbers_whose_squares_are_none_are_masked_with_a_word(data, error) -> None:
+    with pytest.warns(AstropyUserWarning, match=r"masked 1 pixel: 1 with data or error beyond"):
+        image = prepare_image([[1.0, data]], error=[[1.0, error]])
+    assert image.good.tolist() == [[True, False]]

@@ -315,6 +315,10 @@ def test_a_factor_may_lie_partly_where_it_is_not_looked_for(inflation) -> None:
     [
         (lambda: StudentTNoise(0.0), ValueError, "dof must be positive"),
         (lambda: StudentTNoise("3"), TypeError, "dof must be a number"),
+        (lambda: StudentTNoise(1e16), ValueError, r"dof must lie between 1e-09 and 1e\+09"),
+        (lambda: CCDNoise(1e-200, 5.0), ValueError, r"gain must lie between 1e-30 and 1e\+30"),
+        (lambda: CCDNoise(1.0, 1e200), ValueError, r"read_noise must lie between 0 and 1e\+30"),
+        (lambda: ContaminatedGaussian(0.1, 1e160), ValueError, "width must lie between"),
         (lambda: ContaminatedGaussian(0.0, 3.0), ValueError, "fraction must lie between"),
         (lambda: ContaminatedGaussian(1.0, 3.0), ValueError, "fraction must lie between"),
         (lambda: ContaminatedGaussian(0.1, 1.0), ValueError, "width must be finite and above 1"),

@@ -9,6 +9,7 @@ import pytest
 from kernel_scene import open_kernel
 from scipy import stats
 
+import bayesphot as bp
 from bayesphot.kernels.priors import log_prior_density
 from bayesphot.priors import (
     Disc,
@@ -236,3 +237,28 @@ def test_what_is_not_a_mapping_is_a_type_error(priors) -> None:
 def test_the_class_of_a_scene_is_no_prior(priors, name) -> None:
     with pytest.raises(TypeError, match=rf"{name} must be .*: write ScenePrior\(\.\.\.\)"):
         normalise_priors(priors, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "prior", "text"),
+    [
+        ("x", stats.uniform(1.0, 1.0), "excludes the start 0, where its log density is -inf"),
+        ("sigma", stats.uniform(3.0, 1.0), "excludes the start 2, where"),
+        ("flux", lambda: 0.0, "raises TypeError"),
+        ("flux", lambda values: 0.0, "must return one log density for each value"),
+        ("sigma", Normal(200.0, 1.0), "excludes the start, which is 198 sd away"),
+        ("y", Normal(-40.0, 1.0), "excludes the start, which is 40 sd away"),
+    ],
+)
+def test_priors_that_exclude_the_start_or_fail_are_refused(name, prior, text) -> None:
+    with pytest.raises(ValueError, match=rf"priors\['{name}'\].*{text}"):
+        normalise_priors({name: prior}, ("sigma",), 2.0)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("x", "x_0"), ("sigma", "sigma")])
+def test_priors_of_fixed_parameters_are_refused(name, parameter) -> None:
+    psf = bp.IntegratedGaussianPRF(sigma=2.0)
+    psf.x_0.fixed = True
+    prior = Normal(0.0 if name == "x" else 2.0, 0.1)
+    with pytest.raises(ValueError, match=f"set psf_model.{parameter}.fixed = False"):
+        bp.BasicPSFPhotometry(psf_model=psf, fitshape=11, priors={name: prior})
