@@ -214,18 +214,13 @@ class CCDNoise(_Noise):
         Read noise in electrons, not negative.
     sky : float
         Sky level, in data units, that was subtracted from the image before.
-    inflation : Prior, optional
-        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
-        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
-    correlation : float
-        By how much the noise of a sum over the PSF is larger than that of as many independent
-        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
-        pixel.
+    inflation, correlation
+        Two factors on the noise of all pixels, as for `NormalNoise`.
 
     Raises
     ------
     TypeError
-        If a value is not a number.
+        If a value has the wrong type.
     ValueError
         If a value is out of its range.
 
@@ -290,6 +285,11 @@ class PoissonNoise(_Noise):
 
     The image is in counts (photons or electrons), nothing subtracted.
 
+    Raises
+    ------
+    ValueError
+        For an `inflation` or a `correlation`: counts scatter as they must.
+
     Examples
     --------
     >>> from bayesphot import PoissonNoise
@@ -335,14 +335,9 @@ class StudentTNoise(_Noise):
     Parameters
     ----------
     dof : float
-        Degrees of freedom, positive; 3 to 5 for stray outliers.
-    inflation : Prior, optional
-        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
-        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
-    correlation : float
-        By how much the noise of a sum over the PSF is larger than that of as many independent
-        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
-        pixel.
+        Degrees of freedom, between 1e-9 and 1e9 (where it is normal); 3 to 5 for stray outliers.
+    inflation, correlation
+        Two factors on the noise of all pixels, as for `NormalNoise`.
 
     Raises
     ------
@@ -408,18 +403,13 @@ class ContaminatedGaussian(_Noise):
         Share of bad pixels, between 0 and 1.
     width : float
         Their scatter in units of the good pixels', above 1.
-    inflation : Prior, optional
-        Prior of a factor on the noise of all pixels, one for each group, which is sampled: a proper
-        distribution of positive numbers such as ``LogNormal(1, 0.3)``.
-    correlation : float
-        By how much the noise of a sum over the PSF is larger than that of as many independent
-        pixels, at least 1: noise that resampling has correlated. Multiplies the noise of every
-        pixel.
+    inflation, correlation
+        Two factors on the noise of all pixels, as for `NormalNoise`.
 
     Raises
     ------
     TypeError
-        If a value is not a number.
+        If a value has the wrong type.
     ValueError
         If a value is out of its range.
 

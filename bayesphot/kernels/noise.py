@@ -50,14 +50,16 @@ def find_power(kind, noise):
 
 @borrowing
 def split_pixel_likelihood(kind, noise, data, mean, known):
-    """Return a and b > 0 of a pixel's log likelihood a + c ln b, c the same for all pixels.
+    """Return s and f > 0 of a pixel's log likelihood s + c ln f, c = ``find_power()`` for all.
 
-    Less what depends on the data alone. One logarithm then does for the product of many b.
+    Less what depends on the data alone. One logarithm then does for the product of many f.
 
-    CCD: normal about the mean with variance v = a + max(mean + known, 0) b, at least c, where
-    a = (read noise / gain)^2, b = 1 / gain and known the level taken out of data and mean
-    before. Poisson: k ln m - m with m = mean + known, k = data + known. Normal, Student t of a
-    degrees of freedom, and a normal of which a share a is b times wider: known is 1 / scale^2.
+    CCD: normal about the mean with variance v = n0 + max(mean + known, 0) n1, at least n2, where
+    n0 = (read noise / gain)^2, n1 = 1 / gain and known is the level taken out of data and mean
+    before; s = -r^2 / 2v, f = v. Poisson: s = k ln m - m with m = mean + known, k = data + known.
+    In the others z^2 = r^2 known, known being 1 / scale^2. Normal: s = -z^2 / 2. Student t of n0
+    degrees of freedom: -(n0 + 1) / 2 ln(1 + z^2 / n0). A normal of which a share n0 is n1 times
+    wider: ln[(1 - n0) exp(-z^2 / 2) + n0 / n1 exp(-z^2 / 2 n1^2)].
     """
     r = data - mean
     if kind == CCD_NOISE:
