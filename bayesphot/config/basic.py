@@ -46,6 +46,8 @@ __all__ = ["BasicPSFPhotometry"]
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: How far engines that spread states about the fit spread ln(scale) of the noise.
 INFLATION_SD = 0.1
+#: Sigma of the PSF beyond the edge of its box at which a source has left it.
+LEAVES = 3.0
 _BACKGROUNDS = {False: "none", "prior": "prior", "flat": "flat", "plane": "plane"}
 
 
@@ -167,6 +169,10 @@ class BasicPSFPhotometry:
             given = self.priors
             given = {"scene": given} if isinstance(given, ScenePrior) else dict(given)
             _refuse_priors_of_fixed(given, psf.fixed)
+            if not (
+                chosen.has_flux or psf.fixed["flux"] or (psf.fixed["x_0"] and psf.fixed["y_0"])
+            ):
+                _check_disc(chosen.radius, self.fitshape, float(psf.shape_start[0]))
             set_field(self, "priors", given)
         check_noise(self.noise)
         check_psf_error(self.psf_error, psf, self.noise)
@@ -382,3 +388,17 @@ def _refuse_priors_of_fixed(priors: Mapping, fixed: Mapping[str, bool]) -> None:
                 f"priors[{name!r}] says nothing of a parameter that is fixed, found {prior!r}: set "
                 f"psf_model.{parameter}.fixed = False, or leave it out"
             )
+
+
+def _check_disc(radius: float | None, fit_shape: tuple[int, int], sigma: float) -> None:
+    """Raise ValueError for a disc in which a source leaves its fit box altogether.
+
+    Nothing there holds its flux: with a flat prior the posterior has no integral.
+    """
+    reach = 0.5 * min(fit_shape) + LEAVES * sigma
+    if radius is not None and radius > reach:
+        raise ValueError(
+            f"priors['position']=Disc({radius:g}) lets a source leave its fit box, where nothing "
+            f"holds a flat flux: with fitshape={fit_shape} the radius must be at most {reach:g}, "
+            "or priors['flux'] not flat"
+        )

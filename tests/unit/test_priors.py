@@ -262,3 +262,12 @@ def test_priors_of_fixed_parameters_are_refused(name, parameter) -> None:
     prior = Normal(0.0 if name == "x" else 2.0, 0.1)
     with pytest.raises(ValueError, match=f"set psf_model.{parameter}.fixed = False"):
         bp.BasicPSFPhotometry(psf_model=psf, fitshape=11, priors={name: prior})
+
+
+def test_a_disc_wider_than_the_box_needs_a_prior_of_the_flux() -> None:
+    psf = bp.IntegratedGaussianPRF(sigma=2.0)
+    wide = {"position": Disc(30.0)}
+    with pytest.raises(ValueError, match=r"Disc\(30\) lets a source leave .* at most 11.5"):
+        bp.BasicPSFPhotometry(psf_model=psf, fitshape=11, priors=wide)
+    priors = {**wide, "flux": Normal(500.0, 300.0)}
+    assert bp.BasicPSFPhotometry(psf_model=psf, fitshape=11, priors=priors).priors == priors
