@@ -55,8 +55,9 @@ def calibrate(
     its posterior. Ranks are uniform if, and only if, the posteriors are right. Starts are fixed
     first; then places in the discs about them (in the order of the starts where discs meet),
     fluxes, free widths and sky levels; then the noise. Hundreds of groups lie in one image, each
-    in a cell of its own. All of them count, whatever their engine or flags. What is tested is the
-    posterior of given groups, not the search for sources.
+    in a cell of its own. All of them count, whatever their engine or flags; one that could not be
+    sampled counts as outside every interval, and has no rank. What is tested is the posterior of
+    given groups, not the search for sources.
 
     Parameters
     ----------
