@@ -35,7 +35,7 @@ from .independence import (
 )
 from .laplace import fill_laplace
 from .least_squares import conditional_flux_variance, fit_group, invert_fisher_into
-from .linalg import factor_cholesky_into, invert_cholesky_into, solve_lower_into
+from .linalg import factor_cholesky_into, fill_moments, invert_cholesky_into, solve_lower_into
 from .random import seed_stream_into
 from .structs import (
     DEGENERATE,
@@ -370,19 +370,8 @@ def _adapt(out, widen, covariance, lower, center, factor):
     The pilot's draws only shape the proposal; none of them is kept. ``covariance`` and
     ``lower`` are scratch.
     """
-    n = out.shape[1]
     n_free = center.size
-    for i in range(n_free):
-        s = 0.0
-        for t in range(n):
-            s += out[i, t]
-        center[i] = s / n
-    for i in range(n_free):
-        for j in range(i + 1):
-            s = 0.0
-            for t in range(n):
-                s += (out[i, t] - center[i]) * (out[j, t] - center[j])
-            covariance[i, j] = s / n
+    fill_moments(out[:n_free].T, center, covariance)
     if not factor_cholesky_into(covariance, n_free, lower):
         return False
     invert_cholesky_into(lower, n_free, covariance)

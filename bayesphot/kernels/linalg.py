@@ -62,6 +62,23 @@ def invert_cholesky_into(factor, n, inverse):
 
 
 @borrowing
+def fill_moments(points, mean, covariance):
+    """Fill mean (D) and covariance (lower triangle of (D, D)) of points (n, D)."""
+    n, size = points.shape
+    for i in range(size):
+        s = 0.0
+        for t in range(n):
+            s += points[t, i]
+        mean[i] = s / n
+    for i in range(size):
+        for j in range(i + 1):
+            s = 0.0
+            for t in range(n):
+                s += (points[t, i] - mean[i]) * (points[t, j] - mean[j])
+            covariance[i, j] = s / n
+
+
+@borrowing
 def log_determinant(factor, n):
     """Return log |L|, half the log determinant of L L^T; one logarithm for two pivots."""
     s = 0.0

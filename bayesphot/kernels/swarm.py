@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .cache import borrowing
-from .linalg import factor_cholesky_into
+from .linalg import factor_cholesky_into, fill_moments
 from .random import draw_uniform
 
 #: Columns of a particle's numbers.
@@ -93,18 +93,8 @@ def resample(swarm, spare, weight, stream):
 @borrowing
 def fill_spread(theta, row, spread, factor):
     """Fill the Cholesky factor of the particles' covariance; return whether it has one."""
-    n_particle, n_free = theta.shape
-    mean = row[0, :n_free]
+    n_free = theta.shape[1]
+    fill_moments(theta, row[0, :n_free], spread)
     for i in range(n_free):
-        s = 0.0
-        for n in range(n_particle):
-            s += theta[n, i]
-        mean[i] = s / n_particle
-    for i in range(n_free):
-        for j in range(i + 1):
-            s = 0.0
-            for n in range(n_particle):
-                s += (theta[n, i] - mean[i]) * (theta[n, j] - mean[j])
-            spread[i, j] = s / n_particle
         spread[i, i] += 1e-14
     return factor_cholesky_into(spread, n_free, factor)

@@ -126,9 +126,8 @@ def run_dynesty(log_likelihood, transform, n_dim: int, n_live: int):
     """Return log evidence and error."""
     dynesty = pytest.importorskip("dynesty")
     with warnings.catch_warnings():
-        # dynesty warns of its own numpy calls and of rejection from the unit cube being slow: both
-        # are about dynesty, and its answer is judged by its error.
-        warnings.simplefilter("ignore")
+        # Of its own numpy calls and of slow rejection; its answer is judged by its error.
+        warnings.simplefilter("ignore")  # dynesty's warnings are about dynesty
         sampler = dynesty.NestedSampler(
             log_likelihood,
             transform,

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def client():
     """One worker, started anew."""
     with warnings.catch_warnings():
-        # A module's fixture stands outside ``pytestmark``: the same warnings, for the same reason.
-        warnings.simplefilter("ignore")
+        # A module's fixture stands outside ``pytestmark``.
+        warnings.simplefilter("ignore")  # what dask says of itself, as above
         cluster = distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
         )
