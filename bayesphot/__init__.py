@@ -125,7 +125,22 @@ if TYPE_CHECKING:
         Uniform as Uniform,
     )
     from .psf import (
+        AiryDiskPRF as AiryDiskPRF,
+    )
+    from .psf import (
+        GaussianPRF as GaussianPRF,
+    )
+    from .psf import (
+        GriddedPSF as GriddedPSF,
+    )
+    from .psf import (
+        ImagePSF as ImagePSF,
+    )
+    from .psf import (
         IntegratedGaussianPRF as IntegratedGaussianPRF,
+    )
+    from .psf import (
+        MoffatPRF as MoffatPRF,
     )
     from .psf import (
         PSFError as PSFError,
@@ -178,7 +193,15 @@ _MODULES = {
         "Disc",
         "ScenePrior",
     ),
-    "psf": ("IntegratedGaussianPRF", "PSFError"),
+    "psf": (
+        "AiryDiskPRF",
+        "GaussianPRF",
+        "GriddedPSF",
+        "ImagePSF",
+        "IntegratedGaussianPRF",
+        "MoffatPRF",
+        "PSFError",
+    ),
     "result": ("PhotometryResult",),
     "warm": ("warmup",),
 }

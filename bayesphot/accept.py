@@ -25,8 +25,9 @@ from bayesphot.kernels.structs import (
     CENTER_X,
     FLAT,
     FLUX,
-    LOG_SHAPE,
     N_DENSITY,
+    N_SHAPE_PRIOR,
+    SHAPE,
     SHAPE_DENSITY,
     SHAPE_PRECISION,
     X_DENSITY,
@@ -39,6 +40,7 @@ from bayesphot.normal_priors import list_disc_precisions, list_normal_priors
 from bayesphot.patch import GroupData
 from bayesphot.priors import PowerLaw, Prior, ScenePrior
 from bayesphot.priors.expectation import log_expectation, log_mean_density
+from bayesphot.psf.transforms import find_slope, read_column
 
 __all__ = [
     "ALPHA",
@@ -165,7 +167,7 @@ def weigh_fit(
     rest += _sum_norms(prior, layout)
     within, log_det = _hold_in_discs(covariance, prior, layout)
     rest += 0.5 * (layout.size * _LOG_2PI + log_det)
-    rest += _sum_densities(prior, source, np.diagonal(within), layout)
+    rest += _sum_densities(prior, source, np.diagonal(within), layout, int(data.batch.psf.kind))
     if layout.free_flux:
         for k, pdf in enumerate(pdfs):
             if pdf is not None:
@@ -185,27 +187,29 @@ def _hold_in_discs(
 
 def _sum_norms(prior: np.ndarray, layout: Layout) -> float:
     """Return the log norms of the normal priors of shapes, and of positions as intensities."""
-    rows = [0 if k is None else k for name, k in layout.nonlinear if name == "shape"]
-    precision = prior[rows, SHAPE_PRECISION]
+    places = [(k or 0, N_SHAPE_PRIOR * j[0]) for name, k, *j in layout.nonlinear if j]
+    precision = np.array([prior[row, SHAPE_PRECISION + place] for row, place in places])
     known = precision[precision > 0.0]
     free = np.tile([layout.free_x, layout.free_y], (len(prior), 1))
     return 0.5 * float(np.sum(np.log(known) - _LOG_2PI)) + log_intensity_norm(prior, free)
 
 
 def _sum_densities(
-    prior: np.ndarray, source: np.ndarray, variance: np.ndarray, layout: Layout
+    prior: np.ndarray, source: np.ndarray, variance: np.ndarray, layout: Layout, kind: int
 ) -> float:
     """Return ln E[p] of shapes and positions whose prior is more than a normal about the start.
 
-    A shape s has the density p(s) s in ln(s), in which the fit is normal.
+    A shape s has the density p(s) ds/dc in its column c, in which the fit is normal.
     """
     total = 0.0
-    for place, (name, k) in enumerate(layout.nonlinear, start=layout.n_linear):
+    for place, (name, k, *j) in enumerate(layout.nonlinear, start=layout.n_linear):
         row = 0 if k is None else k
         spread = float(variance[place])
         if name == "shape":
-            density, value = prior[row, SHAPE_DENSITY:], math.exp(source[row, LOG_SHAPE])
-            spread, jacobian = spread * value**2, source[row, LOG_SHAPE]
+            density = prior[row, SHAPE_DENSITY + N_SHAPE_PRIOR * j[0] :]
+            column = source[row, SHAPE + j[0]]
+            value, slope = read_column(kind, j[0], column), float(find_slope(kind, j[0], column))
+            spread, jacobian = spread * slope**2, math.log(slope)
         else:
             axis = X if name == "x" else Y
             density = prior[row, (X_DENSITY if name == "x" else Y_DENSITY) :]

@@ -10,9 +10,9 @@ import numpy as np
 
 from bayesphot.fitting import GroupFit, fit_groups
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import CONVERGED, ITERATION_LIMIT, LOG_SHAPE
+from bayesphot.kernels.columns import fill_places
+from bayesphot.kernels.structs import CONVERGED, ITERATION_LIMIT, SHAPE
 from bayesphot.patch import GroupData
-from bayesphot.psf import IntegratedGaussianPRF
 from bayesphot.settings import ModelSettings
 
 __all__ = ["fit_groups_with"]
@@ -67,57 +67,80 @@ def _fit_one(fitter, data: GroupData, g: int, settings: ModelSettings) -> np.nda
             residual[row, col],
             weights=np.sqrt(weight[row, col]),
         )
-    n = state.shape[0]
-    for k in range(n):
-        state[k, :3] = [getattr(fitted, f"{name}_{k}").value for name in ("x", "y", "flux")]
-        sigma = getattr(fitted, f"sigma_{k}" if settings.shape == "source" else "sigma_0").value
-        if settings.shape in ("group", "source"):
-            state[k, LOG_SHAPE] = np.log(abs(sigma))
+    psf = settings.psf
+    for k in range(state.shape[0]):
+        state[k, :SHAPE] = [getattr(fitted, f"{name}_{k}").value for name in ("x", "y", "flux")]
+        for j in _list_free(settings):
+            owner = k if settings.shape == "source" else 0
+            value = getattr(fitted, f"shape{j}_{owner}").value
+            state[k, SHAPE + j] = psf.write_column(j, psf.fold_shape(j, value))
     return state
 
 
-def _build_model(state: np.ndarray, settings: ModelSettings):
-    """Return the sum of a group's sources and its sky as one model, a shared width once.
+def _list_free(settings: ModelSettings) -> tuple[int, ...]:
+    """Return the shapes that the least squares fits."""
+    return settings.psf.free_shapes if settings.shape in ("group", "source") else ()
 
-    astropy's analytic derivatives ignore tied parameters, so a shared width cannot be a tie.
+
+def _build_model(state: np.ndarray, settings: ModelSettings):
+    """Return the sum of a group's sources and its sky as one model, a shared shape once.
+
+    astropy's analytic derivatives ignore tied parameters, so a shared shape cannot be a tie.
     """
     from astropy.modeling import Fittable2DModel, Parameter
 
-    n = state.shape[0]
-    n_width = 1 if settings.shape == "group" else n
+    n, n_column = state.shape
+    psf, free = settings.psf, _list_free(settings)
+    owners = range(n if settings.shape == "source" else 1)
     names = [f"{name}_{k}" for k in range(n) for name in ("flux", "x", "y")]
-    widths = [f"sigma_{k}" for k in range(n_width)]
+    shapes = [f"shape{j}_{k}" for j in free for k in owners]
     sky = [f"sky_{e}" for e in range(settings.n_sky)]
 
-    def evaluate(x, y, *values):
-        sigma = values[3 * n : 3 * n + n_width]
-        total = np.zeros(np.shape(x))
+    def fill(x, y, values):
+        """Return (n, C, m) columns of the unit sources, and the slopes of their shapes."""
+        moved, slopes = state.copy(), np.ones((n, n_column))
         for k in range(n):
-            flux, x_0, y_0 = values[3 * k : 3 * k + 3]
-            width = sigma[k % n_width]
-            total = total + IntegratedGaussianPRF.evaluate(x, y, flux, x_0, y_0, width)
-        for level, column in zip(values[3 * n + n_width :], (1.0, x, y), strict=False):
-            total = total + level * column
-        return total
+            moved[k, :2] = values[3 * k + 1 : 3 * k + 3]
+            for i, j in enumerate(free):
+                place = 3 * n + i * len(owners) + (k if len(owners) > 1 else 0)
+                value = psf.fold_shape(j, float(values[place]))
+                moved[k, SHAPE + j] = psf.write_column(j, value)
+                slopes[k, SHAPE + j] = psf.find_slope(j, moved[k, SHAPE + j])
+        out = np.empty((n, n_column, np.size(x)))
+        place = np.ravel(x).astype(float), np.ravel(y).astype(float)
+        for k in range(n):
+            fill_places(psf.data, moved[k], *place, out[k])
+        return out, slopes
+
+    def evaluate(x, y, *values):
+        number = [np.ravel(value)[0] for value in values]
+        columns, _ = fill(x, y, number)
+        total = np.array(number[: 3 * n : 3]) @ columns[:, 0]
+        for level, column in zip(number[3 * n + len(shapes) :], (1.0, x, y), strict=False):
+            total = total + level * np.ravel(column)
+        return total.reshape(np.shape(x))
 
     def fit_deriv(x, y, *values):
-        sigma = values[3 * n : 3 * n + n_width]
-        columns, by_width = [], [np.zeros(np.shape(x)) for _ in widths]
-        for k in range(n):
-            flux, x_0, y_0 = values[3 * k : 3 * k + 3]
-            width = sigma[k % n_width]
-            *own, by_own = IntegratedGaussianPRF.fit_deriv(x, y, flux, x_0, y_0, width)
-            columns += own
-            by_width[k % n_width] = by_width[k % n_width] + by_own
-        return columns + by_width + [np.ones(np.shape(x)), x, y][: len(sky)]
+        number = [np.ravel(value)[0] for value in values]
+        columns, slopes = fill(x, y, number)
+        flux = np.array(number[: 3 * n : 3])
+        own = [
+            part
+            for k in range(n)
+            for part in (columns[k, 0], flux[k] * columns[k, 1], flux[k] * columns[k, 2])
+        ]
+        for j in free:
+            parts = (flux / slopes[:, SHAPE + j])[:, None] * columns[:, SHAPE + j]
+            own += list(parts) if len(owners) > 1 or n == 1 else [parts.sum(axis=0)]
+        own += [np.ones(np.size(x)), np.ravel(x), np.ravel(y)][: len(sky)]
+        return [np.reshape(part, np.shape(x)) for part in own]
 
-    parts = {name: Parameter(default=0.0) for name in names + widths + sky}
+    parts = {name: Parameter(default=0.0) for name in names + shapes + sky}
     parts |= {"evaluate": staticmethod(evaluate), "fit_deriv": staticmethod(fit_deriv)}
-    start = [value for x, y, flux, _ in state for value in (flux, x, y)]
-    start += list(np.exp(state[:n_width, LOG_SHAPE])) + [0.0] * len(sky)
-    model = type("GroupModel", (Fittable2DModel,), parts)(*start)
-    free = {"x": settings.free_x, "y": settings.free_y, "flux": settings.free_flux}
-    free |= {"sigma": settings.shape in ("group", "source"), "sky": True}
-    for name in model.param_names:
-        model.fixed[name] = not free[name.split("_")[0]]
+    start = [value for row in state for value in (row[2], row[0], row[1])]
+    start += [psf.read_column(j, state[k, SHAPE + j]) for j in free for k in owners]
+    model = type("GroupModel", (Fittable2DModel,), parts)(*start, *[0.0] * len(sky))
+    is_free = {"x": settings.free_x, "y": settings.free_y, "flux": settings.free_flux}
+    for name in names:
+        model.fixed[name] = not is_free[name.split("_")[0]]
     return model

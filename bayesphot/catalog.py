@@ -34,7 +34,6 @@ POSITION_SPELLINGS = (
     "x_pos",
 )
 FLUX_SPELLINGS = ("flux_0", "flux_init", "flux", "flux_fit", "flux0", "fluxinit", "fluxfit")
-SIGMA_SPELLINGS = ("sigma_0", "sigma_init")
 _PRIOR = re.compile(r"(\w+)_prior_(mean|sd)", re.IGNORECASE)
 _LIKE_PRIOR = re.compile(r"(?:^|_)prior(?:_|$)", re.IGNORECASE)
 
@@ -53,7 +52,7 @@ class Catalog:
         Identification, unique in a run.
     x, y : ndarray of float (n,)
         Start positions in pixels, 0-based, pixel centres on integers.
-    flux, sigma : ndarray of float (n,)
+    flux : ndarray of float (n,)
         Start values, NaN where unknown.
     group_id : ndarray of int64 (n,)
         Group, -1 where unknown.
@@ -62,7 +61,8 @@ class Catalog:
     flags : ndarray of int64 (n,)
         Sum of `bayesphot.flags.Flag` bits.
     extra : dict of str to ndarray of float (n,)
-        Columns that travel along: ``<parameter>_prior_mean`` and ``<parameter>_prior_sd``.
+        Columns that travel along: starts of shapes, ``<shape>_0``, and priors,
+        ``<parameter>_prior_mean`` and ``<parameter>_prior_sd``.
 
     Raises
     ------
@@ -74,7 +74,6 @@ class Catalog:
     x: np.ndarray
     y: np.ndarray
     flux: np.ndarray
-    sigma: np.ndarray
     group_id: np.ndarray
     iter_detected: np.ndarray
     flags: np.ndarray
@@ -89,6 +88,18 @@ class Catalog:
     def __len__(self) -> int:
         """Number of sources."""
         return len(self.x)
+
+    @property
+    def priors(self) -> dict[str, np.ndarray]:
+        """Prior columns."""
+        return {name: column for name, column in self.extra.items() if _PRIOR.fullmatch(name)}
+
+    def start_shape(self, name: str, default: float) -> np.ndarray:
+        """Return where each source's shape starts: its own start, or the default."""
+        own = self.extra.get(f"{name}_0")
+        if own is None:
+            return np.full(len(self), default)
+        return np.where(np.isnan(own), default, own)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Name and array of every column, the extra ones last."""
@@ -137,7 +148,6 @@ def build_catalog(
     y,
     *,
     flux=None,
-    sigma=None,
     id=None,
     group_id=None,
     iter_detected: int = 1,
@@ -151,7 +161,7 @@ def build_catalog(
     ----------
     x, y : array_like of float (n,)
         Positions in pixels.
-    flux, sigma : array_like of float (n,), optional
+    flux : array_like of float (n,), optional
         Start values; NaN if not given.
     id : array_like of int (n,), optional
         Identification; 1 to n if not given.
@@ -182,7 +192,6 @@ def build_catalog(
         x=x,
         y=np.array(y, dtype=np.float64),
         flux=np.array(np.full(n_sources, np.nan) if flux is None else flux, dtype=np.float64),
-        sigma=np.array(np.full(n_sources, np.nan) if sigma is None else sigma, dtype=np.float64),
         group_id=np.array(
             np.full(n_sources, UNKNOWN_GROUP) if group_id is None else group_id, dtype=np.int64
         ),
@@ -192,7 +201,13 @@ def build_catalog(
     )
 
 
-def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None) -> Catalog:
+def read_positions(
+    positions,
+    *,
+    shape: tuple[int, int] | None = None,
+    unit=None,
+    shape_names: tuple[str, ...] = ("sigma",),
+) -> Catalog:
     """
     Read a user's table of positions.
 
@@ -200,16 +215,18 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
     ----------
     positions : `~astropy.table.Table`, mapping, structured array or data frame
         Columns ``x_0`` and ``y_0``, and optionally ``flux_0``, ``id`` (integers), ``group_id``
-        (integers, gaps allowed, -1 for unknown), ``sigma_0`` and
+        (integers, gaps allowed, -1 for unknown), the start ``<shape>_0`` of a shape and
         ``<parameter>_prior_mean``, ``<parameter>_prior_sd``. Other spellings of position, in
         order of preference after ``x_0``: ``x_init``, ``xcentroid``, ``x_centroid``, ``x_fit``,
         ``x_peak``, ``x``, ``x_mean``, ``x0``, ``xinit``, ``xfit``, ``xpeak``, ``xcen``,
         ``x_cen``, ``xpos``, ``x_pos``; of flux after ``flux_0``: ``flux_init``, ``flux``,
-        ``flux_fit``; of sigma: ``sigma_init``. Case does not matter. Other columns are ignored.
+        ``flux_fit``; of a shape: ``<shape>_init``. Case does not matter. Other columns are ignored.
     shape : (int, int), optional
         Shape (ny, nx) of the image: rows outside are flagged.
     unit : `~astropy.units.Unit`, optional
         Unit of the image. A flux with a unit is converted to it (or to unit times pixel).
+    shape_names : tuple of str
+        Shape parameters of the PSF.
 
     Returns
     -------
@@ -224,7 +241,7 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
         If `positions` is not a table, or a column does not hold numbers.
     ValueError
         If columns are missing or differ in length, an id occurs twice, a unit does not fit, or
-        a sigma is not positive, or a column names a prior in another way.
+        a start of a shape is infinite, or a column names a prior in another way.
 
     Examples
     --------
@@ -248,10 +265,10 @@ def read_positions(positions, *, shape: tuple[int, int] | None = None, unit=None
         x,
         y,
         flux=_forget_infinite(read(FLUX_SPELLINGS, _flux_units(unit))),
-        sigma=_check_sigma(read(SIGMA_SPELLINGS, _PIXELS)),
         id=_read_ids(positions, names, n_sources),
         group_id=groups and groups[0],
-        extra={
+        extra=_read_shapes(read, shape_names)
+        | {
             name.lower(): read(
                 (name.lower(),), _flux_units(unit) if name.lower()[:5] == "flux_" else _PIXELS
             )
@@ -344,15 +361,21 @@ def _forget_infinite(flux: np.ndarray | None) -> np.ndarray | None:
     return None if flux is None else np.where(np.isfinite(flux), flux, np.nan)
 
 
-def _check_sigma(sigma: np.ndarray | None) -> np.ndarray | None:
-    """Sigma positive and finite, or NaN for unknown."""
-    if sigma is not None:
-        wrong = np.flatnonzero((sigma <= 0) | np.isinf(sigma))
+def _read_shapes(read, shape_names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Starts of the shapes that are given: positive (an angle: finite), or NaN for unknown."""
+    starts = {}
+    for name in shape_names:
+        is_angle = name == "theta"
+        units = (u.deg, u.dimensionless_unscaled) if is_angle else _PIXELS
+        column = read((f"{name}_0", f"{name}_init"), units)
+        if column is None:
+            continue
+        wrong = np.flatnonzero(np.isinf(column) | (~is_angle & (column <= 0)))
         if wrong.size:
-            raise ValueError(
-                f"sigma_0 must be positive and finite, found {sigma[wrong[0]]} in row {wrong[0]}"
-            )
-    return sigma
+            must = "finite" if is_angle else "positive and finite"
+            raise ValueError(f"{name}_0 must be {must}, found {column[wrong[0]]} in row {wrong[0]}")
+        starts[f"{name}_0"] = column
+    return starts
 
 
 def _read_ids(positions, names, n_rows: int) -> np.ndarray | None:

@@ -17,11 +17,10 @@ from bayesphot.sampling import BatchDraws, Budget
 from bayesphot.scene import Grouped
 from bayesphot.settings import ModelSettings
 
-__all__ = ["NO_ENGINE", "SHAPE", "Collector", "Places", "Sampled"]
+__all__ = ["NO_ENGINE", "Collector", "Places", "Sampled"]
 
 #: Parameters of a source in the order of the engines' arrays, and the shape beside them.
 SOURCES = ("x", "y", "flux")
-SHAPE = "shape"
 #: Those of a group's background.
 GROUPS = ("background", "background_dx", "background_dy")
 #: The engine of a group that was not sampled.
@@ -139,7 +138,7 @@ class Collector:
         self._done = np.zeros(n_group, dtype=bool)
         self._engine = np.full(n_group, NO_ENGINE, dtype=object)
         self._of_member = {
-            "source_summary": np.full((n_member, 4, N_SUMMARY), np.nan),
+            "source_summary": np.full((n_member, settings.psf.n_column, N_SUMMARY), np.nan),
             "level_summary": np.full((n_member, N_SUMMARY), np.nan),
             "scale_summary": np.full((n_member, N_SUMMARY), np.nan),
             "flux_limit": np.full(n_member, np.nan),
@@ -149,6 +148,7 @@ class Collector:
             "p_value": np.full(n_group, np.nan),
         }
         sources, groups = _list_names(settings) if self._kept else ([], [])
+        self._shapes = settings.psf.shape_names
         n_draw = budget.chains * self._kept
         size = 8 * n_draw * (len(sources) * places.n_row + len(groups) * n_group)
         store = choose_store(size)
@@ -161,7 +161,10 @@ class Collector:
         members = np.concatenate([np.arange(start[g], start[g + 1]) for g in groups])
         rows, ranks = self._places.row[members], self._places.rank[groups] - 1
         for name, store in self._source.items():
-            store.fill(rows, draws.shape if name == SHAPE else draws.source[SOURCES.index(name)])
+            if name in SOURCES:
+                store.fill(rows, draws.source[SOURCES.index(name)])
+            else:
+                store.fill(rows, draws.shape[self._shapes.index(name)])
         for store, values in zip(self._group.values(), draws.shared, strict=bool(self._kept)):
             store.fill(ranks, values)
         for name, array in self._of_member.items():
@@ -201,4 +204,6 @@ def _list_names(settings: ModelSettings) -> tuple[list[str], list[str]]:
     """Return the names of the free parameters of a source, and those of a group."""
     sources = [name for name in SOURCES if getattr(settings, f"free_{name}")]
     groups = [*GROUPS[: settings.n_sky], *settings.nuisance_names]
-    return sources + [SHAPE] * (settings.shape != "fixed"), groups
+    if settings.shape != "fixed":
+        sources += [settings.psf.shape_names[j] for j in settings.psf.free_shapes]
+    return sources, groups

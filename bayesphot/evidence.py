@@ -18,10 +18,12 @@ from bayesphot.kernels.structs import (
     FLUX_MEAN,
     FLUX_PRECISION,
     N_DENSITY,
+    N_SHAPE_PRIOR,
     NORMAL_NOISE,
     PRECISION_X,
     RADIUS,
     SHAPE_DENSITY,
+    SHAPE_MEAN,
     SHAPE_PRECISION,
     TRUNCATED_NORMAL,
     UNIFORM,
@@ -107,10 +109,7 @@ def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
             total += _linear_norm(row[FLUX_MEAN], row[FLUX_PRECISION], other)
     for row in batch.shared_prior[g]:
         total += _linear_norm(row[0], row[1], row[2:])
-    n_shape = sum(code >= 2 * n for code in codes)
-    for row in prior[:n_shape]:
-        if row[SHAPE_DENSITY] == FLAT:
-            total += _normal_norm(row[SHAPE_PRECISION])
+    total += _log_shape_norm(prior, sorted(code for code in codes if code >= 2 * n), n)
     axes = [_list_axes(row, k, codes) for k, row in enumerate(prior)]
     # Sources of a Poisson process are not told apart: their order is no choice of the prior.
     if density is not None:
@@ -125,6 +124,26 @@ def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
     return total + _log_order_share(prior, axes)
 
 
+def _log_shape_norm(prior: np.ndarray, codes: list[int], n: int) -> float:
+    """Return the log norms of the normal priors of free shapes, by their codes."""
+    n_shape = (prior.shape[1] - SHAPE_MEAN) // N_SHAPE_PRIOR
+    shared = (n_shape + 2) * n
+    places = [(0, c - shared) if c >= shared else (c % n, c // n - 2) for c in codes]
+    total = 0.0
+    for k in {k for k, _ in places}:
+        shapes = [j for row, j in places if row == k]
+        normal = [j for j in shapes if prior[k, SHAPE_DENSITY + N_SHAPE_PRIOR * j] == FLAT]
+        precision = np.diag([prior[k, SHAPE_PRECISION + N_SHAPE_PRIOR * j] for j in normal])
+        for i, high in enumerate(normal):
+            for h, low in enumerate(normal[:i]):
+                place = SHAPE_MEAN + N_SHAPE_PRIOR * n_shape + high * (high - 1) // 2 + low
+                precision[i, h] = precision[h, i] = prior[k, place]
+        if normal:
+            sign, log_det = np.linalg.slogdet(precision)
+            total += 0.5 * (log_det - len(normal) * _LOG_2PI) if sign > 0.0 else math.nan
+    return total
+
+
 def log_intensity_norm(prior: np.ndarray, free: np.ndarray) -> float:
     """Return the log norms that turn the priors of some positions into intensities of sources.
 
@@ -136,7 +155,7 @@ def log_intensity_norm(prior: np.ndarray, free: np.ndarray) -> float:
 
     Parameters
     ----------
-    prior : (n, 34) array
+    prior : (n, 26 + 8 J) array
         Priors of the sources.
     free : (n, 2) bool array
         Which of their coordinates are free.

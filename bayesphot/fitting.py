@@ -9,7 +9,7 @@ import numpy as np
 from bayesphot.kernels import batches
 from bayesphot.patch import GroupData
 
-__all__ = ["GroupFit", "fit_groups", "score_shape"]
+__all__ = ["GroupFit", "fit_groups", "score_shapes"]
 
 MAX_ITERATIONS = 60
 #: Largest last step, in units of the formal errors.
@@ -22,12 +22,12 @@ class GroupFit:
 
     Parameters
     ----------
-    source : (S, 4) array
-        x, y, flux, ln(shape) of the members.
+    source : (S, C) array
+        x, y, flux, shapes of the members.
     shared : (G, E) array
         Values of the shared columns: the sky, less the reference, then nuisances.
-    group : (G, 5) array
-        Status, iterations, chi-squared (and room for the shape's score and information).
+    group : (G, 3) array
+        Status, iterations, chi-squared.
     covariance_start, covariance : arrays
         Joint covariances of (linear, nonlinear) parameters, flat.
     conditional : (S,) array
@@ -69,7 +69,7 @@ def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> Grou
     n_group = batch.rows.shape[0]
     start = np.concatenate([[0], np.cumsum(joint_sizes(data) ** 2)])
     fit = GroupFit(
-        source=np.empty((n_source, 4)),
+        source=np.empty(batch.state.shape),
         shared=np.zeros((n_group, batch.shared_prior.shape[1])),
         group=np.zeros((n_group, batches.N_FIT)),
         covariance_start=start,
@@ -90,8 +90,11 @@ def fit_groups(data: GroupData, *, max_iterations: int = MAX_ITERATIONS) -> Grou
     return fit
 
 
-def score_shape(data: GroupData, fit: GroupFit) -> tuple[np.ndarray, np.ndarray]:
-    """Return each group's score and marginal information of a common ln(shape) at its fit."""
-    numbers = np.zeros((data.batch.rows.shape[0], batches.N_FIT))
-    batches.score_shapes(data.batch, fit.source, fit.shared, numbers)
-    return numbers[:, batches.FIT_SHAPE_SCORE], numbers[:, batches.FIT_SHAPE_INFORMATION]
+def score_shapes(
+    data: GroupData, fit: GroupFit, shapes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each group's scores (G, m) and marginal information (G, m, m) of m common shapes."""
+    n_group, m = data.batch.rows.shape[0], shapes.size
+    scores, information = np.zeros((n_group, m)), np.zeros((n_group, m, m))
+    batches.score_shapes(data.batch, shapes, fit.source, fit.shared, scores, information)
+    return scores, information

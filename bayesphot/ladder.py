@@ -160,8 +160,8 @@ def _complete_priors(scene: Scene, plan: LoopPlan, x: float, y: float) -> LoopPl
     if settings.priors.scene is not None:
         return plan
     n_good = int((scene.pixels.weight > 0.0).sum())
-    odds = choose_odds(None, n_good, settings.shape_start)
-    error = find_flux_errors(np.array([[x, y]]), settings.shape_start, scene.pixels)[0]
+    odds = choose_odds(None, n_good, settings.psf.sigma)
+    error = find_flux_errors(np.array([[x, y]]), settings.psf.sigma, scene.pixels)[0]
     prior = ScenePrior(odds.density, odds.flux_pdf(float(error)))
     priors = replace(settings.priors, scene=prior, flux=prior.flux_pdf)
     return replace(plan, settings=replace(settings, priors=priors))
@@ -177,13 +177,13 @@ def _keep_union(pixels: Pixels, boxes: np.ndarray) -> Pixels:
 
 def _single_out(scene: Scene, catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
     """Return a fitted scene of one group, all other sources subtracted from its pixels."""
-    shape, kind = scene.model.shape, plan.settings.psf_kind
+    shape, psf = scene.model.shape, plan.settings.psf
     mates = np.isin(scene.catalog.id, catalog.id)
-    others = render_sources(shape, scene.sources.value[~mates], kind)
+    others = render_sources(shape, scene.sources.value[~mates], psf)
     pixels = replace(pixels, data=np.where(pixels.weight > 0.0, pixels.data - others, 0.0))
     together = replace(catalog, group_id=np.zeros(len(catalog), dtype=np.int64))
     sources, grouped = place_sources(together, pixels, plan, scene)
-    model = render_sources(shape, sources.value, kind)
+    model = render_sources(shape, sources.value, psf)
     part = Scene(pixels, together, sources, grouped, None, model)
     return fit_scene(part, plan.settings, plan.workers)
 

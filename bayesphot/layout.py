@@ -1,9 +1,9 @@
 """Where each parameter of a group sits: the one place that knows.
 
-A group's nonlinear parameters are ``x, y`` of each source and ``ln(shape)``; its linear ones the
+A group's nonlinear parameters are ``x, y`` of each source and the PSF's shapes; its linear ones the
 fluxes, keyed by (source, image), and the sky's columns, each with a normal prior. Kernels know a
-free nonlinear parameter by its code: 2k for x of source k, 2k + 1 for y, 2n + k for the shape of
-source k, 3n for one shape shared by all n.
+free nonlinear parameter by its code: 2k for x of source k, 2k + 1 for y, (2 + j) n + k for shape
+j < J of source k, (2 + J) n + j for one shared by all n.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ class Layout:
     free_x, free_y, free_flux : bool
         Which of the sources' own parameters are free.
     shape : {"fixed", "shared", "own"}
-        The PSF's shape: known, one for the group, or one for each source.
+        The PSF's free shapes: none, one each for the group, or for each source.
     n_sky : int
         Columns of the sky: 0 (known), 1 (a level) or 3 (a plane).
     n_nuisance : int
         Further linear columns with normal priors: amplitudes of known images.
     n_image : int
         Images whose fluxes are separate linear parameters.
+    n_shape : int
+        Shapes of the PSF.
+    free_shapes : tuple of int
+        Those that are free.
     """
 
     n_source: int
@@ -44,10 +48,12 @@ class Layout:
     n_sky: int = 1
     n_nuisance: int = 0
     n_image: int = 1
+    n_shape: int = 1
+    free_shapes: tuple[int, ...] = (0,)
 
     @cached_property
     def nonlinear(self) -> tuple[tuple, ...]:
-        """Keys of the free nonlinear parameters: ("x", k), ("y", k), ("shape", k or None)."""
+        """Keys of the free nonlinear parameters: ("x", k), ("y", k), ("shape", k or None, j)."""
         keys: list[tuple] = []
         for k in range(self.n_source):
             if self.free_x:
@@ -55,9 +61,9 @@ class Layout:
             if self.free_y:
                 keys.append(("y", k))
         if self.shape == "shared":
-            keys.append(("shape", None))
+            keys.extend(("shape", None, j) for j in self.free_shapes)
         elif self.shape == "own":
-            keys.extend(("shape", k) for k in range(self.n_source))
+            keys.extend(("shape", k, j) for j in self.free_shapes for k in range(self.n_source))
         return tuple(keys)
 
     @cached_property
@@ -86,9 +92,15 @@ class Layout:
     def codes(self) -> np.ndarray:
         """Kernel codes of the free nonlinear parameters, int64."""
         n = self.n_source
-        code = {"x": lambda k: 2 * k, "y": lambda k: 2 * k + 1}
-        code["shape"] = lambda k: 3 * n if k is None else 2 * n + k
-        return np.array([code[name](k) for name, k in self.nonlinear], dtype=np.int64)
+        codes = []
+        for name, k, *j in self.nonlinear:
+            if name != "shape":
+                codes.append(2 * k + (name == "y"))
+            elif k is None:
+                codes.append((2 + self.n_shape) * n + j[0])
+            else:
+                codes.append((2 + j[0]) * n + k)
+        return np.array(codes, dtype=np.int64)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -96,7 +108,8 @@ class Layout:
         names = []
         for name, k, image in self.linear:
             names.append(f"{name}[{k}]" if self.n_image == 1 else f"{name}[{k},{image}]")
-        for name, k in self.nonlinear:
+        for name, k, *j in self.nonlinear:
+            name = f"{name}_{j[0]}" if j and self.n_shape > 1 else name
             names.append(name if k is None else f"{name}[{k}]")
         return tuple(names)
 
@@ -123,6 +136,18 @@ class Layout:
 
 
 @lru_cache(maxsize=1024)
-def get_layout(n_source, free_x, free_y, free_flux, shape, n_sky, n_nuisance=0) -> Layout:
+def get_layout(
+    n_source, free_x, free_y, free_flux, shape, n_sky, n_nuisance=0, n_shape=1, free_shapes=(0,)
+) -> Layout:
     """Return the layout of a group, the same object for the same arguments."""
-    return Layout(n_source, free_x, free_y, free_flux, shape, n_sky, n_nuisance)
+    return Layout(
+        n_source,
+        free_x,
+        free_y,
+        free_flux,
+        shape,
+        n_sky,
+        n_nuisance,
+        n_shape=n_shape,
+        free_shapes=free_shapes,
+    )

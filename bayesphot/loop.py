@@ -137,7 +137,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
 
 def _may_go_on(rounds: int, plan: LoopPlan, good: np.ndarray) -> bool:
     """Return whether another round of finding is allowed; no image holds more than its beams."""
-    limit = max(10, int(good.sum() / plan.settings.fwhm**2))
+    limit = max(10, int(good.sum() / plan.settings.psf.fwhm**2))
     return rounds < (limit if plan.niters is None else plan.niters)
 
 
@@ -229,7 +229,7 @@ def _drop_inseparable(scene: Scene, catalog: Catalog, refused, given, plan, obse
 
     while len(scene.catalog) > 1:
         tree = cKDTree(scene.sources.value[:, :2])
-        pairs = tree.query_pairs(INSEPARABLE * plan.settings.fwhm, output_type="ndarray")
+        pairs = tree.query_pairs(INSEPARABLE * plan.settings.psf.fwhm, output_type="ndarray")
         if pairs.size == 0:
             break
         ids = scene.catalog.id[pairs]
@@ -275,13 +275,13 @@ def _find_pressed(scene: Scene, given: np.ndarray, settings: ModelSettings) -> n
 
     place, prior = scene.sources.value[:, :2], scene.sources.prior
     offset = np.hypot(*(place - scene.sources.center).T)
-    pressed = (offset > 0.999 * prior[:, RADIUS]) & (prior[:, RADIUS] < ALONE * settings.fwhm)
+    pressed = (offset > 0.999 * prior[:, RADIUS]) & (prior[:, RADIUS] < ALONE * settings.psf.fwhm)
     pressed &= ~np.isin(scene.catalog.id, given)
     ny, nx = scene.pixels.data.shape
     pressed &= np.all((place >= -0.5) & (place < [nx - 0.5, ny - 0.5]), axis=1)
     if pressed.any() and len(place) > 1:
         distance, _ = cKDTree(place).query(place, k=2)
-        pressed &= distance[:, 1] > INSEPARABLE * settings.fwhm
+        pressed &= distance[:, 1] > INSEPARABLE * settings.psf.fwhm
     return pressed
 
 

@@ -9,9 +9,10 @@ from bayesphot.kernels.structs import (
     FLUX,
     FLUX_MEAN,
     FLUX_PRECISION,
-    LOG_SHAPE,
+    N_SHAPE_PRIOR,
     PRECISION_X,
     RADIUS,
+    SHAPE,
     SHAPE_MEAN,
     SHAPE_PRECISION,
     X,
@@ -29,12 +30,12 @@ def list_normal_priors(
 
     Parameters
     ----------
-    prior : (n, N_PRIOR) array
+    prior : (n, 26 + 8 J) array
         Priors of the sources.
     common : (E, 2 or more) array
         Means and precisions of the shared columns.
-    source : (n, 4) array
-        x, y, flux, ln(shape) of the sources, in the frame of the priors' centres.
+    source : (n, C) array
+        x, y, flux, shapes of the sources, in the frame of the priors' centres.
     shared : (E,) array
         Values of the shared columns.
     layout : Layout
@@ -51,10 +52,11 @@ def list_normal_priors(
         offset.append(source[:, FLUX] - prior[:, FLUX_MEAN])
     precision.append(common[:, 1])
     offset.append(shared - common[:, 0])
-    for name, k in layout.nonlinear:
+    for name, k, *j in layout.nonlinear:
         row = 0 if k is None else k
         if name == "shape":
-            known, mean, value = SHAPE_PRECISION, SHAPE_MEAN, LOG_SHAPE
+            place = N_SHAPE_PRIOR * j[0]
+            known, mean, value = SHAPE_PRECISION + place, SHAPE_MEAN + place, SHAPE + j[0]
         else:
             axis = X if name == "x" else Y
             known, mean, value = PRECISION_X + axis, CENTER_X + axis, axis
@@ -66,7 +68,7 @@ def list_normal_priors(
 def list_disc_precisions(prior: np.ndarray, layout: Layout) -> np.ndarray:
     """Return (P,) precisions of normals as wide as the discs, r^2 / 4 along each axis; else 0."""
     discs = np.zeros(layout.size)
-    for place, (name, k) in enumerate(layout.nonlinear, start=layout.n_linear):
+    for place, (name, k, *_) in enumerate(layout.nonlinear, start=layout.n_linear):
         if name in ("x", "y"):
             discs[place] = 4.0 / prior[k, RADIUS] ** 2
     return discs

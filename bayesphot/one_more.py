@@ -21,10 +21,7 @@ import numpy as np
 
 from bayesphot.checks import check_number
 from bayesphot.kernels.columns import fill_unit_images
-from bayesphot.kernels.structs import (
-    FLUX,
-    LOG_SHAPE,
-)
+from bayesphot.kernels.structs import FLUX, SHAPE
 from bayesphot.normal_priors import list_disc_precisions, list_normal_priors
 from bayesphot.plane import list_shared_columns
 from bayesphot.priors import Prior
@@ -132,7 +129,7 @@ def weigh_one_more(
     y,
     flux_pdf: Prior,
     *,
-    log_shape: float | None = None,
+    shape: np.ndarray | None = None,
 ) -> OneMore:
     """Weigh one more source at each place of a grid.
 
@@ -140,16 +137,16 @@ def weigh_one_more(
     ----------
     target : Target
         The group; its layout says what is free.
-    source : (n, 4) array
-        Optimum of the members: x, y (image pixels), flux, ln(shape).
+    source : (n, C) array
+        Optimum of the members: x, y (image pixels), flux, shapes.
     shared : (E,) array
         Optimum of the shared columns: the sky, less the reference, then nuisances.
     x, y : array_like
         Places, image pixels, of one shape.
     flux_pdf : Prior
         A proper prior of its flux.
-    log_shape : float, optional
-        ln(shape) of the source; default: that of the first member.
+    shape : (J,) array, optional
+        Shapes of the source, as in the state; default: those of the first member.
 
     Returns
     -------
@@ -164,12 +161,13 @@ def weigh_one_more(
     x, y = _read_places(x, y)
     source, shared = np.asarray(source, dtype=float), np.asarray(shared, dtype=float)
     n_shared = target.data.batch.shared_prior.shape[1]
-    if source.shape != (target.n_source, 4) or shared.shape != (n_shared,):
+    n_column = target.data.batch.state.shape[1]
+    if source.shape != (target.n_source, n_column) or shared.shape != (n_shared,):
         raise ValueError(
-            f"source must be ({target.n_source}, 4) and shared ({n_shared},) for this group, "
-            f"found {source.shape} and {shared.shape}"
+            f"source must be ({target.n_source}, {n_column}) and shared ({n_shared},) for this "
+            f"group, found {source.shape} and {shared.shape}"
         )
-    shape = float(source[0, LOG_SHAPE] if log_shape is None else log_shape)
+    shape = source[0, SHAPE:] if shape is None else shape
     columns, residual, weight = _linearise(target, source, shared)
     batch, layout = target.data.batch, target.layout
     prior, common = batch.prior[target.sources], batch.shared_prior[target.group]
@@ -219,15 +217,15 @@ def _read_places(x, y) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _render_units(target: Target, places: np.ndarray, log_shape: float) -> np.ndarray:
+def _render_units(target: Target, places: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Return (m, pixel) unit sources at places over the group's patch."""
     batch = target.data.batch
     n_row, n_col, first_row, first_col = (int(n) for n in batch.rows[target.group])
-    state = np.zeros((len(places), 4))
+    state = np.zeros((len(places), batch.state.shape[1]))
     state[:, :2] = places - [first_col, first_row]
-    state[:, LOG_SHAPE] = log_shape
+    state[:, SHAPE:] = shape
     out = np.empty((len(places), 1, n_row, n_col))
-    fill_unit_images(batch.psf_kind, state, out)
+    fill_unit_images(target.psf, state, out)
     return out.reshape(len(places), n_row * n_col)
 
 
@@ -236,18 +234,19 @@ def _linearise(target: Target, source: np.ndarray, shared: np.ndarray):
     batch, n = target.data.batch, target.n_source
     n_row, n_col, first_row, first_col = (int(k) for k in batch.rows[target.group])
     here = slice(batch.pixel_start[target.group], batch.pixel_start[target.group + 1])
-    state = source - [first_col, first_row, 0.0, 0.0]
-    images = np.empty((n, 4, n_row, n_col))
-    fill_unit_images(batch.psf_kind, state, images)
-    unit = images.reshape(n, 4, n_row * n_col)
+    state = source.copy()
+    state[:, :2] -= [first_col, first_row]
+    images = np.empty((n, state.shape[1], n_row, n_col))
+    fill_unit_images(target.psf, state, images)
+    unit = images.reshape(n, state.shape[1], n_row * n_col)
     common = list_shared_columns(batch, target.group)
     flux = source[:, FLUX]
     columns = [unit[:, 0]] if target.layout.free_flux else []
     columns.append(common)
-    for name, k in target.layout.nonlinear:
+    for name, k, *j in target.layout.nonlinear:
         if name == "shape":
             which = slice(None) if k is None else slice(k, k + 1)
-            columns.append((flux[which] @ unit[which, 3])[None])
+            columns.append((flux[which] @ unit[which, SHAPE + j[0]])[None])
         else:
             columns.append(flux[k] * unit[k : k + 1, 1 if name == "x" else 2])
     model = flux @ unit[:, 0] + shared @ common

@@ -16,10 +16,12 @@ from bayesphot.accept import Fitted
 from bayesphot.fitting import GroupFit, fit_groups
 from bayesphot.kernels.columns import fill_unit_images
 from bayesphot.kernels.discrepancy import EXPECTED, OBSERVED, fill_discrepancies
-from bayesphot.kernels.structs import FLUX, INFLATED, LOG_SHAPE
+from bayesphot.kernels.structs import FLUX, INFLATED, SHAPE
 from bayesphot.noise import PixelNoise
-from bayesphot.patch import GroupData
+from bayesphot.patch import GroupData, place_psf
 from bayesphot.plane import list_shared_columns
+from bayesphot.psf import PSFConfig
+from bayesphot.psf.transforms import read_column
 from bayesphot.restarts import restart_doubtful
 from bayesphot.sampling.predictive import find_moments
 from bayesphot.vacant import fit_sky, weigh_sky
@@ -46,8 +48,8 @@ def measure_deviance(
         The batch.
     noise : PixelNoise
         Noise with outliers.
-    source : (S, 4) array
-        x, y, flux, ln(shape) of the members.
+    source : (S, C) array
+        x, y, flux, shapes of the members.
     shared : (G, E) array
         Values of the shared columns.
     """
@@ -60,11 +62,17 @@ def measure_deviance(
     state = batch.state.copy()
     state[:, FLUX] = source[:, FLUX]
     batch = batch._replace(known=known, noise=numbers, state=state)
+    shapes = np.stack(
+        [
+            read_column(batch.psf.kind, column - SHAPE, source[:, column])
+            for column in range(SHAPE, source.shape[1])
+        ]
+    )
     out = np.full((3, batch.rows.shape[0], 1), np.nan)
     fill_discrepancies(
         batch,
         np.ascontiguousarray(source[:, :3].T[..., None]),
-        np.exp(source[:, LOG_SHAPE : LOG_SHAPE + 1]),
+        np.ascontiguousarray(shapes[..., None]),
         np.ascontiguousarray(shared.T[..., None]),
         np.zeros(1, dtype=np.int64),
         moments,
@@ -74,7 +82,9 @@ def measure_deviance(
     return Deviance(out[OBSERVED, :, 0], out[EXPECTED, :, 0])
 
 
-def fit_on_trial(data: GroupData, noise: PixelNoise) -> tuple[GroupData, GroupFit, Deviance | None]:
+def fit_on_trial(
+    data: GroupData, noise: PixelNoise, psf: PSFConfig
+) -> tuple[GroupData, GroupFit, Deviance | None]:
     """Return the batch, its fits, and their deviance where that stands in place of chi-squared.
 
     Parameters
@@ -84,9 +94,11 @@ def fit_on_trial(data: GroupData, noise: PixelNoise) -> tuple[GroupData, GroupFi
         returned has those of its own fits.
     noise : PixelNoise
         The run's noise.
+    psf : PSFConfig
+        Its PSF.
     """
     if not noise.has_outliers:
-        return data, restart_doubtful(data, fit_groups(data)), None
+        return data, restart_doubtful(data, fit_groups(data), psf), None
     batch = data.batch
     source, shared, renewed = batch.state, batch.shared_prior[:, :, 0], data
     for _renewal in range(_model_of(noise).renewals):
@@ -100,7 +112,7 @@ def fit_on_trial(data: GroupData, noise: PixelNoise) -> tuple[GroupData, GroupFi
         renewed = replace(data, batches=(again, *data.batches[1:]))
         fit = fit_groups(renewed)
         source, shared = fit.source.copy(), fit.shared
-    fit = restart_doubtful(renewed, fit_groups(renewed))
+    fit = restart_doubtful(renewed, fit_groups(renewed), psf)
     return renewed, fit, measure_deviance(data, noise, fit.source, fit.shared)
 
 
@@ -158,8 +170,9 @@ def _model_patch(data: GroupData, g: int, source: np.ndarray, shared: np.ndarray
     mine = slice(batch.source_start[g], batch.source_start[g + 1])
     here = slice(batch.pixel_start[g], batch.pixel_start[g + 1])
     n_row, n_col, first_row, first_col = (int(n) for n in batch.rows[g])
-    state = source[mine] - [first_col, first_row, 0.0, 0.0]
+    state = source[mine].copy()
+    state[:, :2] -= [first_col, first_row]
     images = np.empty((len(state), 1, n_row, n_col))
-    fill_unit_images(batch.psf_kind, state, images)
+    fill_unit_images(place_psf(batch, g), state, images)
     light = state[:, FLUX] @ images.reshape(len(state), n_row * n_col)
     return batch.neighbours[here] + light + shared @ list_shared_columns(batch, g)

@@ -12,12 +12,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bayesphot.kernels.patches import cut_patches_into
-from bayesphot.kernels.psf import REACH
-from bayesphot.kernels.structs import N_DENSITY, NORMAL_NOISE, Batch
+from bayesphot.kernels.structs import N_DENSITY, NORMAL_NOISE, Batch, PSFData
 from bayesphot.noise import PixelNoise
 from bayesphot.settings import ModelSettings
 
-__all__ = ["GroupData", "Pixels", "SourceState", "cut_batch", "make_boxes", "make_shared_priors"]
+__all__ = [
+    "GroupData",
+    "Pixels",
+    "SourceState",
+    "cut_batch",
+    "make_boxes",
+    "make_shared_priors",
+    "place_psf",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +65,9 @@ class SourceState:
 
     Parameters
     ----------
-    value : (n, 4) array
-        Current x, y, flux, ln(shape): the start, or the optimum of the last fit.
-    prior : (n, 34) array
+    value : (n, C) array
+        Current x, y, flux, shapes: the start, or the optimum of the last fit.
+    prior : (n, 26 + 8 J) array
         Priors, columns as in `bayesphot.kernels.structs`; the first two are ``center``.
     """
 
@@ -137,6 +144,12 @@ class GroupData:
         return replace(self, batches=(batch, *self.batches[1:]))
 
 
+def place_psf(batch: Batch, g: int) -> PSFData:
+    """Return a batch's PSF with positions counted from the corner of a group's patch."""
+    first_row, first_col = batch.rows[g, 2:]
+    return PSFData(batch.psf.kind, first_row, first_col, batch.psf.numbers)
+
+
 def make_boxes(x, y, fit_shape: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
     """Return fit boxes clipped to the image: (n, 4) first row, end row, first and end column."""
     rows, cols = fit_shape
@@ -179,8 +192,8 @@ def cut_batch(
         The run's model.
     sampling : bool
         Whether the layout is that of the sampling.
-    in_model : (n, 4) array, optional
-        The members' x, y, flux, ln(shape) as they stand in ``model``; default: ``value``.
+    in_model : (n, C) array, optional
+        The members' x, y, flux, shapes as they stand in ``model``; default: ``value``.
     box, box_start : arrays, optional
         Fit boxes of each group; default: one around each member's prior centre.
     """
@@ -215,13 +228,13 @@ def cut_batch(
         neighbours,
         n_pixel,
         n_box_pixel,
-        np.int64(settings.psf_kind),
+        settings.psf.data,
     )
     free, free_start = _free_codes(source_start, settings, sampling)
     noise = _noise_in_patches(weight, pixel_start)
     flat = _flat_places(rows, pixel_start, pixels.data.shape) if _needs_places(pixels) else None
     batch = Batch(
-        psf_kind=np.int64(settings.psf_kind),
+        psf=settings.psf.data,
         noise_kind=np.full(n_group, pixels.noise.kind, dtype=np.int64),
         flux_free=np.int64(settings.free_flux),
         source_start=source_start,
@@ -263,19 +276,10 @@ def _noise_in_patches(weight: np.ndarray, pixel_start: np.ndarray) -> np.ndarray
 def _make_windows(sources, member, value, source_start, rows, noise, settings) -> np.ndarray:
     """Return each source's window in its patch: its box, or further where its wings count.
 
-    A Gaussian falls under a tenth of the noise at r = s sqrt(2 ln(10 f / (2 pi s^2 noise))).
     Windows are placed on the prior's centre, so that the density is continuous.
     """
     group = np.repeat(np.arange(rows.shape[0]), np.diff(source_start))
-    sigma = np.exp(value[:, 3])
-    peak = np.abs(value[:, 2]) / (2.0 * np.pi * sigma**2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = sigma * np.sqrt(2.0 * np.log(np.maximum(10.0 * peak / noise[group], 1.0)))
-    # An unknown or vanishing flux says nothing: out to the end of the profile.
-    known = np.isfinite(reach) & (value[:, 2] > 0.0)
-    # Within five and a half sigma lies all but 3e-7 of the light: fits are exact to a millionth.
-    reach = np.clip(1.2 * reach + 1.0, 5.5 * sigma, REACH * sigma)
-    reach = np.where(known, reach, REACH * sigma)
+    reach = settings.psf.find_reach(value, 0.1 * noise[group])
     reach = np.minimum(np.ceil(reach), 1e6).astype(np.int64)
     center = sources.center[member]
     row = np.floor(center[:, 1] + 0.5).astype(np.int64) - rows[group, 2]

@@ -48,14 +48,14 @@ def detect_sources(
     inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
     place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)
     if pixels.cores is not None:
-        place = _add_cores(place, pixels.cores, model, plan.settings.fwhm)
+        place = _add_cores(place, pixels.cores, model, plan.settings.psf.fwhm)
     place = np.unique(place, axis=0) if place.size else place.reshape(0, 2)
     flux = estimate_flux(
         residual,
         pixels.weight,
         place[:, 0],
         place[:, 1],
-        sigma=plan.settings.shape_start,
+        sigma=plan.settings.psf.sigma,
         radius=plan.aperture_radius,
     )
     return place, flux
@@ -123,7 +123,7 @@ def estimate_starts(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Catalog
         pixels.weight,
         catalog.x[unknown],
         catalog.y[unknown],
-        sigma=plan.settings.shape_start,
+        sigma=plan.settings.psf.sigma,
         radius=plan.aperture_radius,
     )
     return replace(catalog, flux=flux)
@@ -161,14 +161,14 @@ def place_sources(
 def open_scene(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Scene:
     """Return the scene of a catalogue's starts."""
     sources, grouped = place_sources(catalog, pixels, plan)
-    model = render_sources(pixels.data.shape, sources.value, plan.settings.psf_kind)
+    model = render_sources(pixels.data.shape, sources.value, plan.settings.psf)
     return Scene(pixels, catalog, sources, grouped, None, model)
 
 
 def extend_scene(scene: Scene, catalog: Catalog, plan: LoopPlan) -> Scene:
     """Return the scene with new sources; groups with the same members keep their fit."""
     sources, grouped = place_sources(catalog, scene.pixels, plan, scene)
-    model = render_sources(scene.pixels.data.shape, sources.value, plan.settings.psf_kind)
+    model = render_sources(scene.pixels.data.shape, sources.value, plan.settings.psf)
     extended = Scene(scene.pixels, catalog, sources, grouped, None, model, settled=scene.model)
     return carry_fits(scene, extended, plan.settings)
 

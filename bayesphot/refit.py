@@ -9,9 +9,9 @@ import numpy as np
 
 from bayesphot.astropy_fit import fit_groups_with
 from bayesphot.execute import Workers, run_batches, split_evenly
-from bayesphot.fitting import GroupFit, fit_groups, joint_sizes, score_shape
+from bayesphot.fitting import GroupFit, fit_groups, joint_sizes, score_shapes
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import LOG_SHAPE, SHAPE_PRECISION
+from bayesphot.kernels.structs import N_SHAPE_PRIOR, SHAPE, SHAPE_MEAN, SHAPE_PRECISION
 from bayesphot.patch import GroupData, cut_batch
 from bayesphot.render import render_sources
 from bayesphot.restarts import restart_doubtful
@@ -28,7 +28,7 @@ PART_SIZE = 500
 MAX_SWEEPS = 8
 #: A group is fitted again where its neighbours' model moved by more than this many sigma.
 WING_TOLERANCE = 0.02
-#: Steps of the image's shape, each a Newton step from the groups' summed scores.
+#: Steps of the image's shapes, each a Newton step from the groups' summed scores.
 MAX_SHAPE_STEPS = 8
 #: A hundredth of a percent of the width moves a flux by a fiftieth of a percent at most.
 SHAPE_TOLERANCE = 1e-4
@@ -73,7 +73,7 @@ def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, restart
     if settings.fitter is not None:
         return data, fit_groups_with(settings.fitter, data, settings)
     fit = fit_groups(data)
-    return data, restart_doubtful(data, fit) if restart else fit
+    return data, restart_doubtful(data, fit, settings.psf) if restart else fit
 
 
 def fit_scene(
@@ -97,13 +97,13 @@ def fit_scene(
     if settings.shape != "image":
         return _sweep(scene, settings, workers, dirty)
     scene = _sweep(scene, settings, workers, dirty, most=2)
-    damping, before = 1.0, 0.0
+    damping, before = 1.0, np.zeros(len(settings.psf.free_shapes))
     for _step in range(MAX_SHAPE_STEPS):
         # A step that turns back means that the last one went too far.
         scene, change = _step_shape(scene, settings, damping)
-        damping = 0.5 * damping if change * before < 0.0 else damping
+        damping = 0.5 * damping if change @ before < 0.0 else damping
         before = change
-        if abs(change) < SHAPE_TOLERANCE:
+        if np.abs(change).max() < SHAPE_TOLERANCE:
             break
         # The wings need not settle while the shape still moves.
         scene = _sweep(scene, settings, workers, None, most=1, restart=False)
@@ -148,7 +148,7 @@ def _sweep(
         fitted = np.repeat(pending, np.diff(here.batch.pixel_start))
         seen[fitted] = here.batch.neighbours[fitted]
         sources = replace(scene.sources, value=value.copy())
-        model = render_sources(scene.pixels.data.shape, sources.value, settings.psf_kind)
+        model = render_sources(scene.pixels.data.shape, sources.value, settings.psf)
         scene = replace(scene, sources=sources, model=model)
         here = _cut_all(scene, settings)
         pending = _find_moved(here, seen)
@@ -183,7 +183,7 @@ class _FitStore:
         start = np.concatenate([[0], np.cumsum(size**2)]).astype(np.int64)
         if fit is None:
             fit = GroupFit(
-                source=np.full((grouped.member.size, 4), np.nan),
+                source=np.full((grouped.member.size, settings.psf.n_column), np.nan),
                 shared=np.zeros((grouped.n_group, settings.n_shared)),
                 group=np.zeros((grouped.n_group, batches.N_FIT)),
                 covariance_start=start,
@@ -228,34 +228,34 @@ def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
     return np.where(reduced > usual, 1.0 / np.maximum(reduced, 1.0), 1.0)
 
 
-def _step_shape(scene: Scene, settings: ModelSettings, damping: float) -> tuple[Scene, float]:
-    """Return the scene with the image's shape moved by one Newton step, and the step.
+def _step_shape(scene: Scene, settings: ModelSettings, damping: float) -> tuple[Scene, np.ndarray]:
+    """Return the scene with the image's free shapes moved by one Newton step, and the step.
 
-    The scores and the information of ln(shape), all else of each group projected out, add
-    over the groups; the prior counts once. A group that the model does not describe (saturated,
-    or not a star) says less about the common shape: its share is divided by its reduced
+    The scores and the information of the shapes' columns, all else of each group projected out,
+    add over the groups; the prior counts once. A group that the model does not describe (saturated,
+    or not a star) says less about the common shapes: its share is divided by its reduced
     chi-squared. What the other groups and the prior say is the cavity of each group: a normal
-    about ``ln(shape) + score / information`` without the group.
+    about ``shape + information^-1 score`` without the group.
     """
     data = _cut_all(scene, settings)
-    score, information = score_shape(data, scene.fitted)
+    shapes = np.array(settings.psf.free_shapes, dtype=np.int64)
+    score, information = score_shapes(data, scene.fitted, shapes)
     trust = _trust_groups(data, scene)
-    score, information = trust * score, trust * information
-    current = scene.sources.value[0, LOG_SHAPE]
+    score, information = trust[:, None] * score, trust[:, None, None] * information
+    current = scene.sources.value[0, SHAPE + shapes]
     prior = scene.sources.prior[0]
-    prior_precision = prior[SHAPE_PRECISION]
-    prior_score = -prior_precision * (current - prior[SHAPE_PRECISION - 1])
-    total = information.sum() + prior_precision
-    total_score = score.sum() + prior_score
-    change = float(np.clip(damping * total_score / total, -0.3, 0.3))
+    precision = prior[SHAPE_PRECISION + N_SHAPE_PRIOR * shapes]
+    total = information.sum(axis=0) + np.diag(precision)
+    off = current - prior[SHAPE_MEAN + N_SHAPE_PRIOR * shapes]
+    total_score = score.sum(axis=0) - precision * off
+    change = np.clip(damping * np.linalg.solve(total, total_score), -0.3, 0.3)
     value = scene.sources.value.copy()
-    value[:, LOG_SHAPE] = current + change
+    value[:, SHAPE + shapes] = current + change
     sources = replace(scene.sources, value=value)
-    cavity_precision = total - information
-    cavity_mean = current + (total_score - score) / cavity_precision
-    cavity = np.stack([cavity_mean, cavity_precision], axis=1)
-    model = render_sources(scene.pixels.data.shape, value, settings.psf_kind)
-    return replace(scene, sources=sources, model=model, shape_cavity=cavity), change
+    others = total - information
+    mean = current + np.linalg.solve(others, (total_score - score)[..., None])[..., 0]
+    model = render_sources(scene.pixels.data.shape, value, settings.psf)
+    return replace(scene, sources=sources, model=model, shape_cavity=(mean, others)), change
 
 
 def carry_fits(before: Scene, after: Scene, settings: ModelSettings) -> Scene:

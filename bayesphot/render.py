@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.patches import render_into
-from bayesphot.kernels.structs import FLUX, LOG_SHAPE, X, Y
-from bayesphot.psf import PSFError
+from bayesphot.kernels.structs import FLUX, X, Y
+from bayesphot.psf import PSFConfig, PSFError
 
 __all__ = ["render_mode", "render_sources"]
 
@@ -15,29 +15,29 @@ __all__ = ["render_mode", "render_sources"]
 STEP = 1e-3
 
 
-def render_sources(shape: tuple[int, int], state: np.ndarray, psf_kind: int) -> np.ndarray:
+def render_sources(shape: tuple[int, int], state: np.ndarray, psf: PSFConfig) -> np.ndarray:
     """Return the image of sources.
 
     Parameters
     ----------
     shape : tuple of int
         Rows and columns.
-    state : (n, 4) array
-        x, y, flux, ln(shape) of each source; rows that are not finite are left out. Sources are
+    state : (n, C) array
+        x, y, flux, shapes of each source; rows that are not finite are left out. Sources are
         added in the order given.
-    psf_kind : int
-        Kind of the PSF.
+    psf : PSFConfig
+        The PSF.
     """
     image = np.zeros(shape)
     state = np.ascontiguousarray(state, dtype=np.float64)
-    render_into(image, state[np.isfinite(state).all(axis=1)], np.int64(psf_kind))
+    render_into(image, state[np.isfinite(state).all(axis=1)], psf.data)
     return image
 
 
 def render_mode(
     shape: tuple[int, int],
     state: np.ndarray,
-    psf_kind: int,
+    psf: PSFConfig,
     error: PSFError,
     j: int,
     amplitude: np.ndarray | float = 0.0,
@@ -46,7 +46,7 @@ def render_mode(
 
     Parameters
     ----------
-    shape, state, psf_kind
+    shape, state, psf
         As for `render_sources`.
     error : PSFError
         The modes.
@@ -63,10 +63,9 @@ def render_mode(
     low, high = np.where(large, 0.0, -STEP), np.where(large, amplitude, STEP)
     images = []
     for move in (high, low):
-        moved = state.copy()
-        moved[:, LOG_SHAPE] += move
+        moved = psf.widen(state, move)
         moved[:, FLUX] /= high - low
-        images.append(render_sources(shape, moved, psf_kind))
+        images.append(render_sources(shape, moved, psf))
     return images[0] - images[1]
 
 

@@ -20,14 +20,16 @@ from bayesphot.kernels.structs import (
     CONVERGED,
     FLUX,
     FLUX_FLOOR,
-    LOG_SHAPE,
+    N_SHAPE_PRIOR,
     RADIUS,
+    SHAPE,
     SHAPE_MEAN,
     SHAPE_PRECISION,
     X,
     Y,
 )
 from bayesphot.patch import GroupData
+from bayesphot.psf import PSFConfig
 
 __all__ = ["restart_doubtful"]
 
@@ -44,7 +46,7 @@ RING = 0.6 * np.stack([f(np.arange(6) * np.pi / 3.0) for f in (np.cos, np.sin)],
 POOR_FIT = 2.0
 
 
-def restart_doubtful(data: GroupData, fit: GroupFit) -> GroupFit:
+def restart_doubtful(data: GroupData, fit: GroupFit, psf: PSFConfig) -> GroupFit:
     """Return the fits with doubtful ones made again from other starts.
 
     Parameters
@@ -53,6 +55,8 @@ def restart_doubtful(data: GroupData, fit: GroupFit) -> GroupFit:
         The batch.
     fit : GroupFit
         Its fits; changed in place.
+    psf : PSFConfig
+        The PSF.
     """
     batch = data.batch
     # A lone source of positive flux, and most are, has nothing to be doubted.
@@ -66,7 +70,7 @@ def restart_doubtful(data: GroupData, fit: GroupFit) -> GroupFit:
         pairs = _list_pairs(prior) if len(prior) > 1 else []
         starts = _search_dips(prior, source)
         if pairs and _is_doubtful(prior, source, fit.group[g], pairs, data.n_pixel[g]):
-            starts += _turn_pairs(prior, source, pairs)
+            starts += _turn_pairs(prior, source, pairs, psf)
         if starts:
             starts = [
                 _restore_fixed(state, source, free, bool(batch.flux_free)) for state in starts
@@ -106,7 +110,7 @@ def _keeps_order(prior, source, pairs) -> bool:
 
 
 def _search_dips(prior, source) -> list[np.ndarray]:
-    """Return other states (n, 4): each source of negative flux elsewhere in its disc."""
+    """Return other states (n, C): each source of negative flux elsewhere in its disc."""
     starts = []
     dips = np.flatnonzero((source[:, FLUX] < 0.0) & np.isfinite(prior[:, RADIUS]))
     for k in dips[:MAX_DIPS]:
@@ -117,8 +121,8 @@ def _search_dips(prior, source) -> list[np.ndarray]:
     return starts
 
 
-def _turn_pairs(prior, source, pairs) -> list[np.ndarray]:
-    """Return other states (n, 4): names exchanged, and each pair turned about its centroid."""
+def _turn_pairs(prior, source, pairs, psf: PSFConfig) -> list[np.ndarray]:
+    """Return other states (n, C): names exchanged, and each pair turned about its centroid."""
     starts = []
     for i, j in pairs[:MAX_PAIRS]:
         swapped = source.copy()
@@ -128,7 +132,7 @@ def _turn_pairs(prior, source, pairs) -> list[np.ndarray]:
         angle = np.arctan2(direction[1], direction[0])
         share = np.clip(source[[i, j], FLUX], 1e-300, None)
         middle = share @ source[[i, j], :2] / share.sum()
-        half = HALF_SEPARATION * np.exp(source[i, LOG_SHAPE])
+        half = HALF_SEPARATION * psf.find_sigma(source[i : i + 1])[0]
         for turn in angle + ANGLES:
             step = half * np.array([np.cos(turn), np.sin(turn)])
             turned = source.copy()
@@ -222,6 +226,7 @@ def _keep_best(fit: GroupFit, again: GroupFit, prior, pairs, g: int, here: slice
 
 def _rank_fit(prior, source, numbers, pairs) -> tuple[bool, float]:
     """Return (order broken, chi-squared with the shapes' prior): less is better."""
-    off = source[:, LOG_SHAPE] - prior[:, SHAPE_MEAN]
-    shapes = np.sum(prior[:, SHAPE_PRECISION] * off**2) / len(prior)
+    place = N_SHAPE_PRIOR * np.arange(source.shape[1] - SHAPE)
+    off = source[:, SHAPE:] - prior[:, SHAPE_MEAN + place]
+    shapes = np.sum(prior[:, SHAPE_PRECISION + place] * off**2) / len(prior)
     return (not _keeps_order(prior, source, pairs), float(numbers[FIT_CHI2] + shapes))

@@ -14,7 +14,14 @@ from bayesphot.evidence import log_constants
 from bayesphot.execute import Workers, finish_batches, split_evenly
 from bayesphot.fitting import joint_sizes
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import CCD_NOISE, FLUX, NORMAL_NOISE, SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.kernels.structs import (
+    CCD_NOISE,
+    FLUX,
+    N_SHAPE_PRIOR,
+    NORMAL_NOISE,
+    SHAPE_MEAN,
+    SHAPE_PRECISION,
+)
 from bayesphot.patch import GroupData, SourceState, cut_batch
 from bayesphot.sampling import (
     HOPELESS,
@@ -113,8 +120,14 @@ def _cut_scene(scene: Scene, settings: ModelSettings) -> Scene:
         return scene
     prior = scene.sources.prior.copy()
     group = scene.grouped.group_of_member()
-    prior[scene.grouped.member, SHAPE_MEAN] = scene.shape_cavity[group, 0]
-    prior[scene.grouped.member, SHAPE_PRECISION] = scene.shape_cavity[group, 1]
+    mean, precision = scene.shape_cavity
+    member, cross = scene.grouped.member, SHAPE_MEAN + N_SHAPE_PRIOR * settings.psf.n_shape
+    for i, j in enumerate(settings.psf.free_shapes):
+        place = N_SHAPE_PRIOR * j
+        prior[member, SHAPE_MEAN + place] = mean[group, i]
+        prior[member, SHAPE_PRECISION + place] = precision[group, i, i]
+        for h, low in enumerate(settings.psf.free_shapes[:i]):
+            prior[member, cross + j * (j - 1) // 2 + low] = precision[group, i, h]
     return replace(scene, sources=SourceState(scene.sources.value, prior))
 
 
@@ -261,7 +274,8 @@ def _sampled_covariances(scene, groups: np.ndarray, n: int, settings) -> np.ndar
     covariance[:, :, lacking] = 0.0
     member = scene.grouped.member[scene.grouped.start[groups]]
     for i in lacking:
-        covariance[:, i, i] = 1.0 / scene.sources.prior[member, SHAPE_PRECISION]
+        place = SHAPE_PRECISION + N_SHAPE_PRIOR * keys[i][2]
+        covariance[:, i, i] = 1.0 / scene.sources.prior[member, place]
     return covariance
 
 
@@ -309,7 +323,7 @@ def _replace_group(draws: BatchDraws, again: BatchDraws, data: GroupData, g: int
     """Put the draws of one group in place of its earlier ones."""
     here = slice(data.batch.source_start[g], data.batch.source_start[g + 1])
     draws.source[:, here] = again.source
-    draws.shape[here] = again.shape
+    draws.shape[:, here] = again.shape
     draws.shared[:, g] = again.shared[:, 0]
     draws.source_summary[here] = again.source_summary
     draws.shared_summary[:, g] = again.shared_summary[:, 0]

@@ -88,9 +88,9 @@ class Scene:
         Optimum of each group, members in the order of ``grouped.member``.
     model : (ny, nx) array
         Image of all sources as they stand in ``sources.value``.
-    shape_cavity : (G, 2) array or None
-        For a shape shared by the image: mean and precision of ln(shape) from everything but the
-        group itself.
+    shape_cavity : ((G, m), (G, m, m)) arrays or None
+        For m free shapes, shared by the image: means and precision matrix of their columns from
+        everything but the group itself.
     settled : (ny, nx) array or None
         The model under which fits that were carried over from an earlier round were made.
     scales : (G, 2) array or None
@@ -103,7 +103,7 @@ class Scene:
     grouped: Grouped
     fit: GroupFit | None
     model: np.ndarray
-    shape_cavity: np.ndarray | None = None
+    shape_cavity: tuple[np.ndarray, np.ndarray] | None = None
     settled: np.ndarray | None = None
     scales: np.ndarray | None = None
 
@@ -156,7 +156,7 @@ def render_modes(scene: Scene, settings: ModelSettings) -> np.ndarray | None:
     error, amplitude = modes
     shape, state = scene.pixels.data.shape, scene.sources.value
     images = [
-        render_mode(shape, state, settings.psf_kind, error, j, amplitude[:, j])
+        render_mode(shape, state, settings.psf, error, j, amplitude[:, j])
         for j in range(amplitude.shape[1])
     ]
     return np.stack(images)
@@ -176,7 +176,7 @@ def render_fitted_modes(scene: Scene, settings: ModelSettings) -> np.ndarray:
     for j in range(amplitude.shape[1]):
         dimmed = scene.sources.value.copy()
         dimmed[:, FLUX] *= amplitude[:, j]
-        total += render_mode(shape, dimmed, settings.psf_kind, error, j, amplitude[:, j])
+        total += render_mode(shape, dimmed, settings.psf, error, j, amplitude[:, j])
     return total
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bayesphot.layout import Layout, get_layout
 from bayesphot.priors import Prior, PriorSet
-from bayesphot.psf import PSFError
+from bayesphot.psf import PSFConfig, PSFError
 
 __all__ = ["ModelSettings"]
 
@@ -18,18 +18,12 @@ class ModelSettings:
 
     Parameters
     ----------
-    psf_kind : int
-        Kind number of the PSF in the kernels.
-    shape_names : tuple of str
-        Names of the PSF's shape parameters.
-    shape_start : float
-        Start of the shape, pixels.
-    fwhm : float
-        Full width at half maximum at the start, pixels.
+    psf : PSFConfig
+        The PSF.
     free_x, free_y, free_flux : bool
         Which parameters of a source are free.
     shape : {"fixed", "group", "image", "source"}
-        Who shares a free shape.
+        Who shares the PSF's free shapes.
     fit_shape : tuple of int
         Rows and columns of a source's fit box, odd.
     background : {"none", "prior", "flat", "plane"}
@@ -47,10 +41,7 @@ class ModelSettings:
         an empty image.
     """
 
-    psf_kind: int
-    shape_names: tuple[str, ...]
-    shape_start: float
-    fwhm: float
+    psf: PSFConfig
     free_x: bool = True
     free_y: bool = True
     free_flux: bool = True
@@ -95,4 +86,6 @@ class ModelSettings:
             shape,
             self.n_sky,
             len(self.nuisance_sd),
+            self.psf.n_shape,
+            () if shape == "fixed" else self.psf.free_shapes,
         )

@@ -14,10 +14,11 @@ from bayesphot.kernels.structs import (
     FLUX_MEAN,
     FLUX_PRECISION,
     N_DENSITY,
-    N_PRIOR,
+    N_SHAPE_PRIOR,
     PRECISION_X,
     PRECISION_Y,
     RADIUS,
+    SHAPE,
     SHAPE_DENSITY,
     SHAPE_MEAN,
     SHAPE_PRECISION,
@@ -26,6 +27,7 @@ from bayesphot.kernels.structs import (
 )
 from bayesphot.patch import Pixels, SourceState
 from bayesphot.priors import SHAPE_WIDTH, LogNormal, PriorSet
+from bayesphot.psf import PSFConfig
 from bayesphot.settings import ModelSettings
 
 __all__ = ["estimate_flux", "find_flux_errors", "find_radii", "set_priors", "start_sources"]
@@ -74,13 +76,16 @@ def estimate_flux(data, weight, x, y, *, sigma: float, radius: float | None) -> 
 def start_sources(catalog, settings: ModelSettings) -> SourceState:
     """Return the state of a catalogue's sources at their starts, priors not yet set."""
     n = len(catalog)
-    value = np.empty((n, 4))
+    psf = settings.psf
+    value = np.empty((n, psf.n_column))
     value[:, 0] = catalog.x
     value[:, 1] = catalog.y
     value[:, 2] = np.where(np.isfinite(catalog.flux), catalog.flux, 0.0)
-    sigma = np.where(catalog.sigma > 0.0, catalog.sigma, settings.shape_start)
-    value[:, 3] = np.log(sigma)
-    prior = np.zeros((n, N_PRIOR))
+    for j, name in enumerate(psf.shape_names):
+        start = catalog.start_shape(name, float(psf.shape_start[j]))
+        value[:, SHAPE + j] = psf.write_column(j, start)
+    n_pair = psf.n_shape * (psf.n_shape - 1) // 2
+    prior = np.zeros((n, SHAPE_MEAN + N_SHAPE_PRIOR * psf.n_shape + n_pair))
     prior[:, CENTER_X] = catalog.x
     prior[:, CENTER_Y] = catalog.y
     return SourceState(value, prior)
@@ -101,8 +106,8 @@ def set_priors(
     ----------
     sources : SourceState
         Sources with their centres.
-    start : (n, 4) array
-        Their starts: the shape's prior is about its start.
+    start : (n, C) array
+        Their starts: the priors of shapes are about theirs.
     pixels : Pixels
         Weights, for the floors of blended fluxes.
     grouped : Grouped
@@ -126,27 +131,34 @@ def set_priors(
     if not given.has_flux:
         # Sources that cannot move make no dipoles: their fluxes need no floor.
         floored = overlap & (settings.free_x or settings.free_y)
-        floor = FLOOR * find_flux_errors(prior[:, :2], np.exp(start[:, 3]), pixels)
+        floor = FLOOR * find_flux_errors(prior[:, :2], settings.psf.find_sigma(start), pixels)
         prior[:, FLUX_FLOOR] = np.where(floored, floor, -np.inf)
     _set_own_fluxes(prior, columns)
-    _set_shape(prior, start, given)
-    _set_own_shapes(prior, columns, settings.shape_names[0])
+    for j, name in enumerate(settings.psf.shape_names):
+        own = prior[:, SHAPE_MEAN + N_SHAPE_PRIOR * j :][:, :N_SHAPE_PRIOR]
+        _set_shape(own, start[:, SHAPE + j], j, given, settings.psf)
+        _set_own_shapes(own, columns, j, name, settings.psf)
     return SourceState(sources.value, prior)
 
 
-def _set_shape(prior: np.ndarray, start: np.ndarray, given: PriorSet) -> None:
-    """Set the prior of the shapes: given, or log-normal about their starts."""
-    prior[:, SHAPE_MEAN] = start[:, 3]
-    if isinstance(given.shape, LogNormal):
+#: Places among the columns of one shape's prior.
+_MEAN, _PRECISION, _DENSITY = 0, SHAPE_PRECISION - SHAPE_MEAN, SHAPE_DENSITY - SHAPE_MEAN
+
+
+def _set_shape(prior: np.ndarray, start, j: int, given: PriorSet, psf: PSFConfig) -> None:
+    """Set the prior of a shape: given, or normal in its column about the starts."""
+    prior[:, _MEAN] = start
+    if j not in psf.free_shapes:
+        return
+    shape = given.shapes.get(j)
+    if isinstance(shape, LogNormal) and psf.is_logarithm(j):
         # A normal of the logarithm, in which the chains walk.
-        prior[:, SHAPE_MEAN] = np.log(given.shape.median)
-        prior[:, SHAPE_PRECISION] = 1.0 / given.shape.width**2
-    elif given.shape is not None:
-        prior[:, SHAPE_PRECISION] = 0.0
-        prior[:, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = given.shape.whole()
-    else:
-        has_function = any(name == "shape" for name, _ in given.functions)
-        prior[:, SHAPE_PRECISION] = 0.0 if has_function else 1.0 / SHAPE_WIDTH**2
+        prior[:, _MEAN] = np.log(shape.median)
+        prior[:, _PRECISION] = 1.0 / shape.width**2
+    elif shape is not None:
+        prior[:, _DENSITY : _DENSITY + N_DENSITY] = shape.whole()
+    elif not any(key == j for key, _ in given.functions):
+        prior[:, _PRECISION] = 1.0 / SHAPE_WIDTH**2
 
 
 def _set_offset(prior: np.ndarray, precision: int, density: int, given) -> None:
@@ -205,15 +217,16 @@ def _set_own_fluxes(prior: np.ndarray, columns: Mapping[str, np.ndarray]) -> Non
     prior[rows, FLUX_DENSITY : FLUX_DENSITY + N_DENSITY] = 0.0
 
 
-def _set_own_shapes(prior: np.ndarray, columns: Mapping[str, np.ndarray], name: str) -> None:
-    """Set log-normal priors of single sources' shapes: about the mean, of width sd over mean."""
+def _set_own_shapes(prior: np.ndarray, columns, j: int, name: str, psf: PSFConfig) -> None:
+    """Set priors of single sources' shapes, normal in the column: of a length log-normal."""
     chosen = _select_column(columns, name)
     if chosen is None:
         return
     rows, mean, sd = chosen
-    prior[rows, SHAPE_MEAN] = np.log(mean)
-    prior[rows, SHAPE_PRECISION] = (mean / sd) ** 2
-    prior[rows, SHAPE_DENSITY : SHAPE_DENSITY + N_DENSITY] = 0.0
+    column = psf.write_column(j, mean)
+    prior[rows, _MEAN] = column
+    prior[rows, _PRECISION] = (psf.find_slope(j, column) / sd) ** 2
+    prior[rows, _DENSITY : _DENSITY + N_DENSITY] = 0.0
 
 
 def find_radii(center: np.ndarray, grouped, settings: ModelSettings):
@@ -222,7 +235,7 @@ def find_radii(center: np.ndarray, grouped, settings: ModelSettings):
 
     n = center.shape[0]
     given = settings.priors.radius
-    alone = ALONE * settings.fwhm if given is None else given
+    alone = ALONE * settings.psf.fwhm if given is None else given
     radius = np.full(n, alone)
     overlap = np.zeros(n, dtype=bool)
     if n == 0:
@@ -232,7 +245,7 @@ def find_radii(center: np.ndarray, grouped, settings: ModelSettings):
     pairs = cKDTree(center).query_pairs(2.0 * alone, output_type="ndarray")
     pairs = pairs[label[pairs[:, 0]] == label[pairs[:, 1]]]
     if given is None:
-        radius[pairs.ravel()] = BLENDED * settings.fwhm
+        radius[pairs.ravel()] = BLENDED * settings.psf.fwhm
     separation = np.hypot(*(center[pairs[:, 0]] - center[pairs[:, 1]]).T)
     meets = separation < radius[pairs[:, 0]] + radius[pairs[:, 1]]
     overlap[pairs[meets].ravel()] = True

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesphot.kernels.many import fill_joint_densities, fill_log_densities
-from bayesphot.kernels.structs import LOG_SHAPE
+from bayesphot.kernels.structs import SHAPE, PSFData
 from bayesphot.layout import Layout
-from bayesphot.patch import GroupData
+from bayesphot.patch import GroupData, place_psf
+from bayesphot.psf.transforms import find_slope, read_column
 
 __all__ = ["Target"]
 
@@ -30,14 +31,15 @@ class Target:
         Which of its groups.
     layout : Layout
         Where the group's parameters sit.
-    functions : tuple of (name, callable)
-        Log priors in Python, of "x", "y" (offsets), "flux" or "shape", for the joint density.
+    functions : tuple of (key, callable)
+        Log priors in Python, of "x", "y" (offsets), "flux" or the number of a shape, for the joint
+        density.
     """
 
     data: GroupData
     group: int
     layout: Layout
-    functions: tuple[tuple[str, Callable], ...] = ()
+    functions: tuple[tuple[str | int, Callable], ...] = ()
 
     @property
     def codes(self) -> np.ndarray:
@@ -50,6 +52,11 @@ class Target:
         """The group's members in the batch's source arrays."""
         batch = self.data.batch
         return slice(int(batch.source_start[self.group]), int(batch.source_start[self.group + 1]))
+
+    @property
+    def psf(self) -> PSFData:
+        """The PSF in the frame of the patch."""
+        return place_psf(self.data.batch, self.group)
 
     @property
     def n_source(self) -> int:
@@ -78,13 +85,11 @@ class Target:
     def start(self) -> np.ndarray:
         """Return the batch's start of the nonlinear parameters."""
         state = self.data.batch.state[self.sources]
-        n = self.n_source
-        values = []
-        for code in self.codes:
-            if code < 2 * n:
-                values.append(state[code // 2, code % 2])
-            else:
-                values.append(state[code - 2 * n if code < 3 * n else 0, LOG_SHAPE])
+        column = {"x": 0, "y": 1}
+        values = [
+            state[k or 0, SHAPE + j[0] if name == "shape" else column[name]]
+            for name, k, *j in self.layout.nonlinear
+        ]
         return np.array(values, dtype=float) - self.origin
 
     def log_density(self, thetas: np.ndarray) -> np.ndarray:
@@ -103,21 +108,22 @@ class Target:
             out += self._log_function(name, function, vectors)
         return out
 
-    def _log_function(self, name: str, function: Callable, vectors: np.ndarray) -> np.ndarray:
+    def _log_function(self, name: str | int, function: Callable, vectors) -> np.ndarray:
         """Return the summed log prior of all parameters of one name, -inf where it is NaN."""
         total = np.zeros(vectors.shape[0])
         center = self.data.batch.prior[self.sources, :2]
-        for place, (key, k, *_) in enumerate((*self.layout.nonlinear, *self.layout.linear)):
-            if key != name:
+        kind = self.data.batch.psf.kind
+        for place, (key, k, *j) in enumerate((*self.layout.nonlinear, *self.layout.linear)):
+            if (j[0] if key == "shape" else key) != name:
                 continue
             value = vectors[:, place]
             if key in ("x", "y"):
                 axis = 0 if key == "x" else 1
                 value = value - (center[k, axis] - self.origin[place])
             elif key == "shape":
-                # The density of the shape itself; the walkers move in its logarithm.
-                total += value
-                value = np.exp(value)
+                # The density of the shape itself; the walkers move in the state's column.
+                total += np.log(find_slope(kind, j[0], value))
+                value = read_column(kind, j[0], value)
             with np.errstate(all="ignore"):
                 term = np.asarray(function(value), dtype=float)
             if term.shape != value.shape:

@@ -47,7 +47,7 @@ def find_more(
     doubtful = doubt()
     model = scene.model + render_fitted_modes(scene, plan.settings)
     place, flux = detect_sources(plan, doubtful.pixels, model)
-    reach = COVERED * plan.settings.fwhm
+    reach = COVERED * plan.settings.psf.fwhm
     taken = np.concatenate([scene.sources.value[:, :2], scene.sources.center, refused])
     fresh = _far_from(place, taken, reach) & (flux > 0.0)
     place, flux = place[fresh], flux[fresh]
@@ -115,7 +115,7 @@ def _list_suspects(scene: Scene, doubtful: Scene, plan: LoopPlan, good: np.ndarr
         scale = scene.pixels.noise.scale_weights(scene.pixels.weight)
         error *= np.sqrt(scale[place] / doubtful.pixels.weight[place])
         flux = scene.sources.value[:, FLUX]
-        threshold = choose_odds(None, int(good.sum()), plan.settings.shape_start).threshold
+        threshold = choose_odds(None, int(good.sum()), plan.settings.psf.sigma).threshold
         suspect = ~(flux > BEYOND_DOUBT * threshold * error)
     chosen = np.flatnonzero(suspect)
     return chosen[np.argsort(-flux[chosen], kind="stable")]
@@ -137,7 +137,7 @@ def _doubt_pixels(scene: Scene, settings: ModelSettings) -> Scene:
     x, y, flux = value[:, 0], value[:, 1], value[:, 2]
     residual = pixels.data - scene.model - render_fitted_modes(scene, settings)
     weight = pixels.noise.scale_weights(pixels.weight)
-    mismatch = measure_mismatch(residual, weight, x, y, flux, sigma=settings.shape_start)
+    mismatch = measure_mismatch(residual, weight, x, y, flux, sigma=settings.psf.sigma)
     extra = mismatch.variance(pixels.data.shape, x, y, flux)
     weight = weight / (1.0 + weight * extra)
     return replace(scene, pixels=replace(pixels, weight=weight))
@@ -188,7 +188,7 @@ def _test_in_turn(
     ``light`` (n, 4) are the sources as they stand in the scene's model; default: its values.
     """
     settings = plan.settings
-    odds = choose_odds(settings.priors.scene, int(good.sum()), settings.shape_start)
+    odds = choose_odds(settings.priors.scene, int(good.sum()), settings.psf.sigma)
     queues = _list_queues(trial, candidates)
     is_new = np.zeros(len(trial.catalog), dtype=bool)
     is_new[candidates] = True
@@ -258,7 +258,7 @@ def _fit_on(
     if full:
         member, start = _lay_end_to_end([chosen[i] for i in full])
         data = _cut_chosen(trial, settings, whole, full, member, start)
-        data, fit, deviance = fit_on_trial(data, noise)
+        data, fit, deviance = fit_on_trial(data, noise, settings.psf)
         pdfs = _choose_pdfs(trial, settings, member, is_new, odds)
     for place, i in enumerate(full):
         here = slice(start[place], start[place + 1])
@@ -302,7 +302,7 @@ def _choose_pdfs(trial: Scene, settings: ModelSettings, member, is_new, odds: Od
     own = _list_own_fluxes(trial.catalog, member)
     if odds.scene is not None:
         return [odds.scene.flux_pdf if prior is None else prior for prior in own]
-    errors = find_flux_errors(trial.sources.center[member], settings.shape_start, trial.pixels)
+    errors = find_flux_errors(trial.sources.center[member], settings.psf.sigma, trial.pixels)
     return [
         odds.flux_pdf(float(error)) if prior is None and is_new[source] else prior
         for source, error, prior in zip(member, errors, own, strict=True)

@@ -22,7 +22,7 @@ def warmup() -> float:
     """
     from bayesphot.config import BasicPSFPhotometry, EmceeSampler, Sampler
     from bayesphot.datasets import simulate_scene
-    from bayesphot.psf import IntegratedGaussianPRF
+    from bayesphot.psf import IntegratedGaussianPRF, MoffatPRF, describe_psf
 
     start = time.perf_counter()
     scene = simulate_scene((25, 25), n_sources=2, sigma=1.5, noise=1.0, seed=1)
@@ -37,6 +37,7 @@ def warmup() -> float:
             psf_model=model, fitshape=(9, 9), shape="image", seed=1, sampler=sampler
         )(scene.image, error=scene.error, positions=scene.truth)
     _evaluate_target(scene, model)
+    describe_psf(MoffatPRF())
     return time.perf_counter() - start
 
 
@@ -44,19 +45,20 @@ def _evaluate_target(scene, model) -> None:
     """Evaluate the collapsed density of one group, and one more source in it."""
     import numpy as np
 
-    from bayesphot.kernels.structs import N_PRIOR
+    from bayesphot.kernels.structs import N_SHAPE_PRIOR, SHAPE_MEAN
     from bayesphot.one_more import weigh_one_more
     from bayesphot.patch import Pixels, SourceState, cut_batch
     from bayesphot.priors import Normal
+    from bayesphot.psf import describe_psf
     from bayesphot.settings import ModelSettings
     from bayesphot.target import Target
 
     sigma = float(model.sigma.value)
-    settings = ModelSettings(0, ("sigma",), sigma, 2.3548 * sigma)
+    settings = ModelSettings(describe_psf(model))
     blank = np.zeros(scene.image.shape)
     pixels = Pixels(scene.image, np.ones(blank.shape), blank, 1.0)
     value = np.array([[12.0, 12.0, 100.0, np.log(sigma)]])
-    prior = np.zeros((1, N_PRIOR))
+    prior = np.zeros((1, SHAPE_MEAN + N_SHAPE_PRIOR))
     prior[0, :3] = 12.0, 12.0, 3.0
     data = cut_batch(
         pixels,

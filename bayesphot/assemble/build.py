@@ -7,7 +7,6 @@ import numpy as np
 from bayesphot.assemble.parameters import collect_parameters
 from bayesphot.assemble.report import Report
 from bayesphot.assemble.table import build_table, strip_unit
-from bayesphot.collect import SHAPE
 from bayesphot.condense import find_reference
 from bayesphot.draws import Draws
 from bayesphot.kernels import batches
@@ -54,9 +53,9 @@ def _build_draws(report: Report, table) -> Draws | None:
             source[name] = lay_out(sampled.source[name])
         else:
             source[name] = np.broadcast_to(strip_unit(table[f"{name}_fit"]), (*state, n_row))
-    if SHAPE in sampled.source:
-        for name in settings.shape_names:
-            source[name] = lay_out(sampled.source[SHAPE])
+    for name in settings.psf.shape_names:
+        if name in sampled.source:
+            source[name] = lay_out(sampled.source[name])
     place = report.places.rank - 1
     group = {name: lay_out(flat) for name, flat in sampled.group.items()}
     if "background" not in group:

@@ -9,6 +9,7 @@ import numpy as np
 from bayesphot.assemble.report import Report
 from bayesphot.condense import find_sky_columns
 from bayesphot.kernels.diagnostics import HIGH, LOW, MEDIAN, N_SUMMARY
+from bayesphot.kernels.structs import SHAPE
 
 __all__ = ["Parameter", "collect_parameters"]
 
@@ -26,10 +27,11 @@ class Parameter:
 
 
 def _formal_errors(report: Report) -> dict[str, np.ndarray]:
-    """Return least-squares errors of x, y, flux, shape and sky columns of each member."""
+    """Return least-squares errors of x, y, flux, shapes and sky columns of each member."""
     scene, settings = report.scene, report.settings
     n = scene.grouped.member.size
-    errors = {name: np.zeros(n) for name in ("x", "y", "flux", "shape")}
+    names = settings.psf.shape_names
+    errors = {name: np.zeros(n) for name in ("x", "y", "flux", *names)}
     errors["sky"] = np.zeros((n, settings.n_sky, settings.n_sky))
     sizes = np.diff(scene.grouped.start)
     for size in np.unique(sizes):
@@ -40,19 +42,25 @@ def _formal_errors(report: Report) -> dict[str, np.ndarray]:
         sd = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0))
         sky = layout.places("sky")
         errors["sky"][here] = covariance[:, sky[:, None], sky][:, None]
-        for place, (name, k, *_) in enumerate((*layout.linear, *layout.nonlinear)):
-            if name in ("x", "y", "flux", "shape"):
+        for place, (key, k, *further) in enumerate((*layout.linear, *layout.nonlinear)):
+            name = names[further[0]] if key == "shape" else key
+            if name in errors and name != "sky":
                 errors[name][here if k is None else here[:, [k]]] = sd[:, [place]]
     if settings.shape == "image" and scene.shape_cavity is not None:
         # The total information is that of any group's cavity and the group's own: the
         # narrowest cavity is within one group of it.
-        errors["shape"][:] = 1.0 / np.sqrt(scene.shape_cavity[:, 1].max())
-    errors["shape"] = errors["shape"] * np.exp(scene.sources.value[scene.grouped.member, 3])
+        _, precision = scene.shape_cavity
+        narrowest = np.linalg.inv(precision[np.argmax(np.linalg.slogdet(precision)[1])])
+        for i, j in enumerate(settings.psf.free_shapes):
+            errors[names[j]][:] = np.sqrt(narrowest[i, i])
+    value = scene.sources.value[scene.grouped.member]
+    for j, name in enumerate(names):
+        errors[name] = errors[name] * settings.psf.find_slope(j, value[:, SHAPE + j])
     return errors
 
 
 def collect_parameters(report: Report) -> list[Parameter]:
-    """Return x, y, flux, shape and background of every source of the scene."""
+    """Return x, y, flux, shapes and background of every source of the scene."""
     scene, settings = report.scene, report.settings
     member = scene.grouped.member
     n = member.size
@@ -62,10 +70,9 @@ def collect_parameters(report: Report) -> list[Parameter]:
     summary = (
         report.sampled.source_summary
         if report.sampled is not None
-        else np.full((n, 4, N_SUMMARY), np.nan)
+        else np.full((n, settings.psf.n_column, N_SUMMARY), np.nan)
     )
     value = scene.sources.value[member]
-    sigma = np.where(catalog.sigma[rows] > 0.0, catalog.sigma[rows], settings.shape_start)
     start_flux = catalog.flux[rows]
     fixed = {
         "x": not settings.free_x,
@@ -77,15 +84,20 @@ def collect_parameters(report: Report) -> list[Parameter]:
         Parameter(name, start, value[:, i], errors[name], summary[:, i], fixed[name])
         for i, (name, start) in enumerate(zip(("x", "y", "flux"), starts, strict=True))
     ]
-    for name in settings.shape_names:
+    psf = settings.psf
+    for name, constant in psf.constants.items():
+        same, zero = np.full(n, constant), np.zeros(n)
+        nothing = np.full((n, N_SUMMARY), np.nan)
+        parameters.append(Parameter(name, same, same, zero, nothing, True))
+    for j, name in enumerate(() if psf.constants else psf.shape_names):
         parameters.append(
             Parameter(
                 name,
-                sigma,
-                np.exp(value[:, 3]),
-                errors["shape"],
-                summary[:, 3],
-                settings.shape == "fixed",
+                catalog.start_shape(name, float(psf.shape_start[j]))[rows],
+                psf.read_column(j, value[:, SHAPE + j]),
+                errors[name],
+                summary[:, SHAPE + j],
+                settings.shape == "fixed" or j not in psf.free_shapes,
             )
         )
     parameters.append(_collect_background(report, errors["sky"]))

@@ -147,7 +147,7 @@ def _list_draws(draws: Draws, setup: Setup) -> dict[str, np.ndarray]:
     names = [name for name, free in (("x", settings.free_x), ("y", settings.free_y)) if free]
     names.append("flux")
     if settings.shape != "fixed":
-        names += settings.shape_names
+        names += [settings.psf.shape_names[j] for j in settings.psf.free_shapes]
     n = draws.source_id.size
     values = {name: draws.source[name].reshape(-1, n) for name in names}
     place = np.searchsorted(draws.group_id, draws.source_group)

@@ -201,7 +201,7 @@ def _draw_starts(
             "field into groups; found None"
         )
     if min_separation is None:
-        min_separation = CLOSEST * setup.settings.fwhm
+        min_separation = CLOSEST * setup.settings.psf.fwhm
     return draw_crowd(
         random,
         n_group,

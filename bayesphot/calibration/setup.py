@@ -5,13 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from bayesphot.checks import check_number
 from bayesphot.config import BasicPSFPhotometry
 from bayesphot.priors import SHAPE_WIDTH, LogNormal, Normal, Prior, can_draw
-from bayesphot.psf import describe_psf
+from bayesphot.psf import PSFConfig, describe_psf
 from bayesphot.settings import ModelSettings
 
-__all__ = ["Setup", "read_setup"]
+__all__ = ["DefaultShape", "Setup", "read_setup"]
+
+
+@dataclass(frozen=True, eq=False)
+class DefaultShape:
+    """The default prior of shape j of a PSF: normal in the state's column about the start."""
+
+    psf: PSFConfig
+    j: int
+
+    def draw(self, random: np.random.Generator, size: int) -> np.ndarray:
+        """Return draws, (size,)."""
+        column = self.psf.columns_start[self.j] + SHAPE_WIDTH * random.standard_normal(size)
+        return self.psf.read_column(self.j, column)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +43,10 @@ class Setup:
         Prior of every flux.
     sky : distribution or float
         Prior of the level of each group; a number: known, and not fitted.
-    shape : distribution or float
-        Law of the width of the data's PSF, pixels; a number: one width.
+    shapes : dict of str to distribution or float
+        Laws of the shapes of the data's PSF; a number: one value.
     shape_is_own : bool
-        Whether each source has a width of its own, not each group.
+        Whether each source has shapes of its own, not each group.
     psf_model : astropy model
         The data's PSF.
     noise : noise model or None
@@ -44,7 +59,7 @@ class Setup:
     settings: ModelSettings
     flux: Any
     sky: Any
-    shape: Any
+    shapes: dict[str, Any]
     shape_is_own: bool
     psf_model: Any
     noise: Any
@@ -101,7 +116,7 @@ def read_setup(
         settings=fit._make_settings(),
         flux=flux,
         sky=sky,
-        shape=_read_shape(source),
+        shapes=_read_shapes(source),
         shape_is_own=source.shape == "source",
         psf_model=source.psf_model,
         noise=source.noise,
@@ -126,8 +141,8 @@ def _check_model(phot: BasicPSFPhotometry) -> None:
         raise ValueError("phot.sampler must not be False: a calibration needs posterior draws")
     if psf.fixed["flux"]:
         raise ValueError("phot.psf_model.flux must be free: its posterior is what is calibrated")
-    shape = psf.shape_names[0]
-    if phot.shape == "image" and not psf.fixed[shape]:
+    if phot.shape == "image" and psf.free_shapes:
+        shape = psf.shape_names[psf.free_shapes[0]]
         raise ValueError(
             f"phot.shape must be 'group' or 'source' where {shape} is free, found 'image': one "
             f"{shape} for the image has one rank, however many groups there are"
@@ -228,13 +243,22 @@ def _find_middle(sky: Prior) -> float:
     return float(min(max(mean, low), high) if precision > 0.0 else middle)
 
 
-def _read_shape(phot: BasicPSFPhotometry) -> Any:
-    """Return the prior of a free width, or the fixed width."""
+def _read_shapes(phot: BasicPSFPhotometry) -> dict[str, Any]:
+    """Return the priors of free shapes, and the values of fixed ones."""
     psf = describe_psf(phot.psf_model)
-    name, start = psf.shape_names[0], float(psf.shape_start[0])
-    if psf.fixed[name]:
-        return start
-    return (phot.priors or {}).get(name) or LogNormal(start, SHAPE_WIDTH)
+    given = phot.priors or {}
+    shapes: dict[str, Any] = {}
+    for j, name in enumerate(psf.shape_names):
+        start = float(psf.shape_start[j])
+        if psf.fixed[name]:
+            shapes[name] = start
+        elif name in given:
+            shapes[name] = given[name]
+        elif psf.is_logarithm(j):
+            shapes[name] = LogNormal(start, SHAPE_WIDTH)
+        else:
+            shapes[name] = DefaultShape(psf, j)
+    return shapes
 
 
 def _check_drawable(phot: BasicPSFPhotometry) -> None:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Simulation", "simulate_groups"]
 
-#: A Gaussian's light beyond 6 sigma is 1.5e-8 of it: cells so far apart do not see each other.
-REACH = 6.0
+#: Share of the reach of a PSF beyond which cells do not see each other: of a Gaussian's 8 sigma 6,
+#: beyond which lies 1.5e-8 of its light. At most so many FWHM, for those with long wings.
+SEEN = 0.75
+FARTHEST = 10.0
 #: Pixels of one image, at most: 0.8 GB.
 MOST_PIXELS = 100_000_000
 
@@ -76,15 +78,15 @@ def simulate_groups(random: np.random.Generator, starts: Starts, setup: Setup) -
         If no place lies inside the priors, counts would be negative, or groups are so wide that
         their image is too large.
     """
-    shape = draw_shapes(random, starts, setup)
-    pitch = _choose_pitch(starts, float(shape.max()), setup)
+    shapes = draw_shapes(random, starts, setup)
+    pitch = _choose_pitch(starts, shapes, setup)
     _check_size(starts, pitch)
     starts = starts.move(place_cells(random, starts.n_group, pitch))
     place = draw_places(random, starts, setup)
     flux = draw_prior(setup.flux, random, starts.group.size)
     sky = draw_sky(random, starts.n_group, setup)
     mean = _lay_cells(sky, pitch)
-    _add_sources(mean, place, flux, shape, setup.psf_model, reach=pitch)
+    _add_sources(mean, place, flux, shapes, setup.psf_model, reach=pitch)
     image = scatter_pixels(mean, setup.noise, setup.true_error, random)
     truth = {}
     if setup.is_inflated:
@@ -95,18 +97,22 @@ def simulate_groups(random: np.random.Generator, starts: Starts, setup: Setup) -
         "x": place[:, 0],
         "y": place[:, 1],
         "flux": flux,
-        setup.settings.shape_names[0]: shape,
+        **shapes,
         "background": sky[starts.group],
     }
     return Simulation(image, starts, truth)
 
 
-def _choose_pitch(starts: Starts, width: float, setup: Setup) -> int:
+def _choose_pitch(starts: Starts, shapes: dict[str, np.ndarray], setup: Setup) -> int:
     """Return the side of a cell: the boxes of its group, and the light of the next one."""
     given = setup.settings.priors.radius
-    radius = ALONE * setup.settings.fwhm if given is None else given
+    radius = ALONE * setup.settings.psf.fwhm if given is None else given
     box = max(setup.settings.fit_shape)
-    light = radius + REACH * width
+    psf = describe_psf(setup.psf_model)
+    columns = [psf.write_column(j, shapes[name]) for j, name in enumerate(psf.shape_names)]
+    zero = np.zeros(starts.group.size)
+    end = psf.find_end(np.stack([zero, zero, zero, *columns], axis=1))
+    light = radius + min(SEEN * float(end.max()), FARTHEST * psf.fwhm)
     return int(np.ceil(2.0 * starts.extent + 0.5 * box + max(light, 0.5 * box) + 3.0))
 
 
@@ -129,17 +135,23 @@ def _lay_cells(value: np.ndarray, pitch: int) -> np.ndarray:
     return np.repeat(np.repeat(level, pitch, axis=0), pitch, axis=1)
 
 
-def _add_sources(image: np.ndarray, place, flux, shape, psf_model, *, reach: int) -> None:
+def _add_sources(image: np.ndarray, place, flux, shapes, psf_model, *, reach: int) -> None:
     """Add sources by the model's own ``evaluate``: nothing of the fits' kernels enters."""
-    known = describe_psf(psf_model)
+    psf = describe_psf(psf_model)
     names = psf_model.param_names
-    value = {name: float(getattr(psf_model, name).value) for name in names}
-    width = next(name for name in names if name not in ("flux", "x_0", "y_0"))
-    scale = value[width] / float(known.shape_start[0])
+    # A model may know the same shape by another number (a FWHM for a sigma).
+    own_names = [name for name in names if name not in ("flux", "x_0", "y_0")]
+    units = [
+        float(getattr(psf_model, own).value) / start if start else 1.0
+        for own, start in zip(own_names, psf.shape_start, strict=True)
+    ]
+    shape = np.stack(
+        [shapes[name] * unit for name, unit in zip(shapes, units, strict=True)], axis=1
+    )
     ny, nx = image.shape
     for (x, y), amount, size in zip(place, flux, shape, strict=True):
         columns = np.arange(max(int(x) - reach, 0), min(int(x) + reach + 1, nx))
         rows = np.arange(max(int(y) - reach, 0), min(int(y) + reach + 1, ny))
-        own = value | {"flux": amount, "x_0": x, "y_0": y, width: scale * size}
+        own = {"flux": amount, "x_0": x, "y_0": y} | dict(zip(own_names, size, strict=True))
         light = psf_model.evaluate(columns[None, :], rows[:, None], *(own[n] for n in names))
         image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += light

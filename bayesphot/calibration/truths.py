@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.calibration.designs import Starts
-from bayesphot.calibration.setup import Setup
+from bayesphot.calibration.setup import DefaultShape, Setup
 from bayesphot.priors import can_draw, draw_prior
 from bayesphot.scene import Grouped
 from bayesphot.starts import find_radii
@@ -16,14 +16,21 @@ __all__ = ["draw_in_disc", "draw_places", "draw_shapes", "draw_sky"]
 MAX_TRIES = 100_000
 
 
-def draw_shapes(random: np.random.Generator, starts: Starts, setup: Setup) -> np.ndarray:
-    """Return the width of each source's PSF, (n,): fixed, of its group, or its own."""
+def draw_shapes(random: np.random.Generator, starts: Starts, setup: Setup) -> dict[str, np.ndarray]:
+    """Return the shapes of each source's PSF, (n,) each: fixed, of its group, or its own."""
     n = starts.group.size
-    if isinstance(setup.shape, float):
-        return np.full(n, setup.shape)
-    if setup.shape_is_own:
-        return _draw_positive(random, setup.shape, n)
-    return _draw_positive(random, setup.shape, starts.n_group)[starts.group]
+    drawn = {}
+    for name, law in setup.shapes.items():
+        if isinstance(law, float):
+            drawn[name] = np.full(n, law)
+            continue
+        size = n if setup.shape_is_own else starts.n_group
+        if isinstance(law, DefaultShape):
+            values = law.draw(random, size)
+        else:
+            values = _draw_positive(random, law, size)
+        drawn[name] = values if setup.shape_is_own else values[starts.group]
+    return drawn
 
 
 def _draw_positive(random: np.random.Generator, prior, size: int) -> np.ndarray:

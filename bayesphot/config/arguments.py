@@ -52,8 +52,8 @@ def check_psf_error(error: Any, psf: PSFConfig, noise: Any) -> None:
         return
     if not isinstance(error, PSFError):
         raise TypeError(f"psf_error must be a PSFError or None, found {error!r}")
-    name = psf.shape_names[0]
-    if error.width and not psf.fixed[name]:
+    name = next((psf.shape_names[j] for j in psf.free_lengths), "")
+    if error.width and name:
         raise ValueError(
             f"psf_error.width is the error of a fixed {name}, found {error.width!r} where "
             f"psf_model.{name} is free: give it as priors={{'{name}': LogNormal(median, width)}}, "
@@ -91,13 +91,14 @@ def check_catalog(catalog, psf: PSFConfig, shape: str) -> None:
     shape : {"fixed", "group", "image", "source"}
         Who shares a free shape parameter.
     """
-    check_prior_columns(catalog.extra, psf.shape_names)
-    own = [name for name in catalog.extra if name.startswith(f"{psf.shape_names[0]}_prior_")]
-    if own and shape != "source":
-        raise ValueError(
-            f"{own[0]} is a prior of single sources and needs a free {psf.shape_names[0]} for each "
-            "of them, shape='source'"
-        )
+    check_prior_columns(catalog.priors, psf.shape_names)
+    for name in psf.shape_names:
+        own = [column for column in catalog.priors if column.startswith(f"{name}_prior_")]
+        if own and (shape != "source" or psf.fixed[name]):
+            raise ValueError(
+                f"{own[0]} is a prior of single sources and needs a free {name} for each of them, "
+                "shape='source'"
+            )
     unknown = np.flatnonzero(~np.isfinite(catalog.flux) & (catalog.flags == 0))
     if psf.fixed["flux"] and unknown.size:
         raise ValueError(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import math
 import secrets
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,6 @@ from bayesphot.settings import ModelSettings
 
 __all__ = ["BasicPSFPhotometry"]
 
-_FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: How far engines that spread states about the fit spread ln(scale) of the noise.
 INFLATION_SD = 0.1
 #: Sigma of the PSF beyond the edge of its box at which a source has left it.
@@ -146,6 +144,7 @@ class BasicPSFPhotometry:
     seed: int | None = None
     # What a run uses: changes of the public model, too, have no effect.
     _model: Any = field(init=False)
+    _psf: Any = field(init=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -155,6 +154,7 @@ class BasicPSFPhotometry:
         set_field(self, "psf_model", copy.deepcopy(self.psf_model))
         set_field(self, "_model", copy.deepcopy(self.psf_model))
         psf = describe_psf(self._model)
+        set_field(self, "_psf", psf)
         set_field(self, "fitshape", read_fitshape(self.fitshape))
         for name in ("finder", "group_maker", "fitter"):
             value = getattr(self, name)
@@ -164,15 +164,15 @@ class BasicPSFPhotometry:
         check_estimator(self.bkg_estimator)
         set_field(self, "sampler", read_sampler(self.sampler))
         if self.priors is not None:
-            chosen = normalise_priors(self.priors, psf.shape_names, float(psf.shape_start[0]))
-            check_engine(self.sampler, chosen.functions, psf.shape_names[0])
+            chosen = normalise_priors(self.priors, psf.shape_names, psf.shape_start.tolist())
+            check_engine(self.sampler, chosen.functions, psf.shape_names)
             given = self.priors
             given = {"scene": given} if isinstance(given, ScenePrior) else dict(given)
             _refuse_priors_of_fixed(given, psf.fixed)
             if not (
                 chosen.has_flux or psf.fixed["flux"] or (psf.fixed["x_0"] and psf.fixed["y_0"])
             ):
-                _check_disc(chosen.radius, self.fitshape, float(psf.shape_start[0]))
+                _check_disc(chosen.radius, self.fitshape, psf.sigma)
             set_field(self, "priors", given)
         check_noise(self.noise)
         check_psf_error(self.psf_error, psf, self.noise)
@@ -259,11 +259,20 @@ class BasicPSFPhotometry:
         self._warn_of_resampling(prepared)
         settings = self._make_settings()
         catalog = None
+        psf = self._psf
         if positions is not None:
-            catalog = read_positions(positions, shape=prepared.shape, unit=prepared.unit)
-            check_catalog(catalog, describe_psf(self._model), settings.shape)
+            catalog = read_positions(
+                positions,
+                shape=prepared.shape,
+                unit=prepared.unit,
+                shape_names=psf.shape_names,
+            )
+            check_catalog(catalog, psf, settings.shape)
         elif self.finder is None:
             raise ValueError("positions must be given where there is no finder")
+        if catalog is None or not any(f"{name}_0" in catalog.extra for name in psf.shape_names):
+            # One fixed shape for all: a table is as good and faster.
+            settings = replace(settings, psf=settings.psf.tabulated)
         workers = Workers(count_jobs(self.n_jobs), self.executor, self.progress_bar)
         plan = LoopPlan(
             settings,
@@ -302,26 +311,21 @@ class BasicPSFPhotometry:
 
     def _make_settings(self) -> ModelSettings:
         """Return the model of the run."""
-        psf = describe_psf(self._model)
-        name = psf.shape_names[0]
+        psf = self._psf
         background = _BACKGROUNDS[self.fit_background]
         if background == "prior" and self.bkg_estimator is None:
             background = "none"
         priors = normalise_priors(self.priors, psf.shape_names)
         if priors.background is not None and background == "none":
             background = "prior"
-        sigma = float(psf.shape_start[0])
         modes = () if self.psf_error is None else self.psf_error.amplitude_sd
         inflation = None if self.noise is None else self.noise.inflation
         return ModelSettings(
-            psf_kind=psf.kind,
-            shape_names=psf.shape_names,
-            shape_start=sigma,
-            fwhm=sigma * _FWHM_PER_SIGMA,
+            psf=psf,
             free_x=not psf.fixed["x_0"],
             free_y=not psf.fixed["y_0"],
             free_flux=not psf.fixed["flux"],
-            shape="fixed" if psf.fixed[name] else self.shape,
+            shape=self.shape if psf.free_shapes else "fixed",
             fit_shape=self.fitshape,
             background=background,
             priors=priors,

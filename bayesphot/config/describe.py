@@ -59,7 +59,12 @@ def describe_run(
             "python": platform.python_version(),
             **{name: version(name) for name in _DEPENDENCIES},
         },
-        "priors": describe_priors(phot.priors, looped.catalog.extra, settings),
+        "psf": {
+            "fwhm": float(settings.psf.fwhm),
+            "sigma": float(settings.psf.sigma),
+            "enclosed_fraction": float(settings.psf.enclosed_fraction),
+        },
+        "priors": describe_priors(phot.priors, looped.catalog.priors, settings),
     }
 
 
@@ -96,7 +101,8 @@ def _list_defaults(settings: ModelSettings) -> list[str]:
         texts.append("position uniform in a disc about its start (1 FWHM alone, 0.5 FWHM blended)")
     if given.flux is None and "flux" not in functions:
         texts.append("flux flat, at least -5 times its error where discs of group mates meet")
-    if given.shape is None and "shape" not in functions:
-        texts.append("sigma log-normal about its start")
+    for j in settings.psf.free_shapes or range(settings.psf.n_shape):
+        if j not in given.shapes and j not in functions:
+            texts.append(f"{settings.psf.shape_names[j]} {settings.psf.describe_default(j)}")
     texts.append(f"sky {settings.background}")
     return texts

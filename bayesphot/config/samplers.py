@@ -180,21 +180,23 @@ def _choose_min_ess(sampler) -> float:
     return min(400.0, 0.2 * sampler.chains * sampler.draws)
 
 
-def check_engine(sampler: Any, functions: tuple, shape_name: str) -> None:
+def check_engine(sampler: Any, functions: tuple, shape_names: tuple[str, ...]) -> None:
     """Raise ValueError where a compiled engine is asked for and a prior is written in Python.
 
     Parameters
     ----------
     sampler : Sampler, EmceeSampler or False
         As configured.
-    functions : tuple of (name, callable)
+    functions : tuple of (key, callable)
         Log priors in Python.
-    shape_name : str
-        What users call the parameter ``"shape"``.
+    shape_names : tuple of str
+        What users call the shapes.
     """
     if not functions or not isinstance(sampler, Sampler) or sampler.engine is None:
         return
-    names = ", ".join(repr(shape_name if name == "shape" else name) for name, _ in functions)
+    names = ", ".join(
+        repr(shape_names[key] if isinstance(key, int) else key) for key, _ in functions
+    )
     raise ValueError(
         f"sampler.engine={sampler.engine!r} is compiled and cannot take a prior that is a Python "
         f"function or of scipy, found one for {names} in priors: leave engine out or use "

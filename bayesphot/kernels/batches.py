@@ -19,14 +19,20 @@ from .diagnostics import (
     summarise_with,
 )
 from .gram import (
-    N_COLUMN,
     allocate_columns,
     count_columns,
     fill_columns,
     fill_fisher,
     fill_gram,
 )
-from .group import allocate_work, gather_theta, replace_free, unpack_group
+from .group import (
+    allocate_work,
+    find_owner,
+    find_shape,
+    gather_theta,
+    replace_free,
+    unpack_group,
+)
 from .independence import (
     average_weights,
     mirror_proposal,
@@ -37,11 +43,14 @@ from .laplace import fill_laplace
 from .least_squares import conditional_flux_variance, fit_group, invert_fisher_into
 from .linalg import factor_cholesky_into, fill_moments, invert_cholesky_into, solve_lower_into
 from .random import seed_stream_into
+from .shapes import read_shape
 from .structs import (
     DEGENERATE,
     FLUX,
+    GAUSSIAN,
     INFLATED,
-    LOG_SHAPE,
+    N_SHAPE_PRIOR,
+    SHAPE,
     SHAPE_MEAN,
     SHAPE_PRECISION,
     VALUE,
@@ -51,9 +60,7 @@ from .structs import (
 FIT_STATUS = 0
 FIT_ITERATIONS = 1
 FIT_CHI2 = 2
-FIT_SHAPE_SCORE = 3
-FIT_SHAPE_INFORMATION = 4
-N_FIT = 5
+N_FIT = 3
 
 ACCEPTANCE = 0
 PARETO_K = 1
@@ -81,17 +88,16 @@ def fit_batch(
 ):
     """Fit all groups of a batch.
 
-    Fills ``source_fit`` (S, 4) x, y, flux, ln shape; ``shared_fit`` (G, E); ``group_fit`` (G, 5)
-    status, iterations, chi2, score and information of a common ln shape; ``covariance`` (flat,
-    from ``covariance_start``) of the joint (linear, nonlinear) parameters; ``conditional`` (S)
-    the flux variance with the mates fixed.
+    Fills ``source_fit`` (S, C) x, y, flux, shapes; ``shared_fit`` (G, E); ``group_fit`` (G, 3)
+    status, iterations, chi2; ``covariance`` (flat, from ``covariance_start``) of the joint (linear,
+    nonlinear) parameters; ``conditional`` (S) the flux variance with the mates fixed.
     """
     for g in range(batch.rows.shape[0]):
         group = unpack_group(batch, g)
         work = allocate_work(batch, g, group)
         n = group.n_source
         a = batch.source_start[g]
-        n_all = N_COLUMN * n + group.n_shared
+        n_all = group.n_column * n + group.n_shared
         size = group.n_shared + group.free.size + (n if batch.flux_free == 1 else 0)
         gram = np.zeros((n_all, n_all))
         products = np.empty(n_all)
@@ -108,7 +114,7 @@ def fit_batch(
             work,
             max_iterations,
             tolerance,
-            allocate_columns(group.window),
+            allocate_columns(group),
             gram,
             products,
             square,
@@ -124,7 +130,8 @@ def fit_batch(
             source_fit[a + k, 0] = work.state[k, 0] + batch.rows[g, 3]
             source_fit[a + k, 1] = work.state[k, 1] + batch.rows[g, 2]
             source_fit[a + k, 2] = work.vector[VALUE, k]
-            source_fit[a + k, 3] = work.state[k, LOG_SHAPE]
+            for c in range(SHAPE, group.n_column):
+                source_fit[a + k, c] = work.state[k, c]
             conditional[a + k] = np.nan
             if batch.flux_free == 1:
                 conditional[a + k] = conditional_flux_variance(
@@ -135,48 +142,69 @@ def fit_batch(
 
 
 @compiled
-def score_shapes(batch, source_fit, shared_fit, group_fit):
-    """Fill score and marginal information of one ln shape common to all sources of each group.
+def score_shapes(batch, shapes, source_fit, shared_fit, scores, information):
+    """Fill scores and marginal information of shapes common to all sources of each group.
 
     Everything else free in the group is projected out: I = F_ss - F_so F_oo^-1 F_os.
+    ``shapes`` (m) are the free ones; ``scores`` (G, m), ``information`` (G, m, m).
     """
+    n_shape = shapes.size
     for g in range(batch.rows.shape[0]):
         group = unpack_group(batch, g)
         work = allocate_work(batch, g, group)
         n = group.n_source
-        free = np.empty(group.free.size + 1, np.int64)
+        free = np.empty(group.free.size + n_shape, np.int64)
         m = 0
         for i in range(group.free.size):
             if group.free[i] < 2 * n:
                 free[m] = group.free[i]
                 m += 1
-        free[m] = 3 * n
-        shaped = replace_free(group, free[: m + 1], np.int64(1))
-        n_all = N_COLUMN * n + group.n_shared
-        size = group.n_shared + (n if group.flux_free == 1 else 0) + m + 1
+        for j in range(n_shape):
+            free[m + j] = (group.n_column - 1) * n + shapes[j]
+        shaped = replace_free(group, free[: m + n_shape], np.int64(1))
+        n_all = group.n_column * n + group.n_shared
+        size = group.n_shared + (n if group.flux_free == 1 else 0) + m + n_shape
         a = batch.source_start[g]
-        group_fit[g, FIT_SHAPE_SCORE], group_fit[g, FIT_SHAPE_INFORMATION] = _score_shape(
+        _score_shapes(
             shaped,
             work,
             batch.rows[g],
             source_fit[a : a + n],
             shared_fit[g],
-            allocate_columns(group.window),
+            allocate_columns(group),
             np.zeros((n_all, n_all)),
             np.empty(n_all),
             np.zeros((2, size, size)),
             np.empty((2, size)),
+            shapes,
+            scores[g],
+            information[g],
         )
 
 
 @borrowing
-def _score_shape(group, work, rows, source, sky, columns, gram, products, square, row):
-    """Return (score, information) of the common ln shape, the last parameter, at the fit."""
+def _score_shapes(
+    group,
+    work,
+    rows,
+    source,
+    sky,
+    columns,
+    gram,
+    products,
+    square,
+    row,
+    shapes,
+    scores,
+    information,
+):
+    """Fill scores and information of the common shapes, the last parameters, at the fit."""
     linear = work.vector[VALUE]
     for k in range(group.n_source):
         work.state[k, 0] = source[k, 0] - rows[3]
         work.state[k, 1] = source[k, 1] - rows[2]
-        work.state[k, LOG_SHAPE] = source[k, 3]
+        for c in range(SHAPE, group.n_column):
+            work.state[k, c] = source[k, c]
         linear[k] = source[k, 2]
     for e in range(group.n_shared):
         linear[group.n_source + e] = sky[e]
@@ -188,17 +216,29 @@ def _score_shape(group, work, rows, source, sky, columns, gram, products, square
     fill_columns(group, work, n_used, columns)
     fill_gram(group, columns, n_used, work.unit[group.n_source], gram, products)
     fill_fisher(group, work.state, linear, gram, products, fisher, score)
-    last = score.size - 1
-    # The prior of the shape is the image's, added once by the caller.
-    precision = group.prior[0, SHAPE_PRECISION]
-    fisher[last, last] -= precision
-    score[last] += precision * (work.state[0, LOG_SHAPE] - group.prior[0, SHAPE_MEAN])
-    if not factor_cholesky_into(fisher, last + 1, factor):
-        return 0.0, 0.0
-    # The last pivot is the information left after projection; the score of the others is zero
-    # at the fit, but for its tolerance: project it too.
-    solve_lower_into(factor, last + 1, score, forward)
-    return forward[last] * factor[last, last], factor[last, last] ** 2
+    size = score.size
+    first = size - shapes.size
+    for i in range(shapes.size):
+        # The prior of the shape is the image's, added once by the caller.
+        place = N_SHAPE_PRIOR * shapes[i]
+        precision = group.prior[0, SHAPE_PRECISION + place]
+        off = work.state[0, SHAPE + shapes[i]] - group.prior[0, SHAPE_MEAN + place]
+        fisher[first + i, first + i] -= precision
+        score[first + i] += precision * off
+    good = factor_cholesky_into(fisher, size, factor)
+    # The last block L of the factor gives the information left after projection, L L^T; the score
+    # of the others is zero at the fit, but for its tolerance: project it too.
+    solve_lower_into(factor, size, score, forward)
+    for i in range(shapes.size):
+        scores[i] = 0.0
+        for j in range(i + 1):
+            if good:
+                scores[i] += factor[first + i, first + j] * forward[first + j]
+            s = 0.0
+            for l in range(j + 1):
+                s += factor[first + i, first + l] * factor[first + j, first + l]
+            information[i, j] = s if good else 0.0
+            information[j, i] = information[i, j]
 
 
 @compiled
@@ -231,7 +271,7 @@ def sample_batch(
         work = allocate_work(batch, g, group)
         n_free = group.free.size
         n = group.n_source
-        n_all = N_COLUMN * n + group.n_shared
+        n_all = group.n_column * n + group.n_shared
         size = n_free + group.n_shared + (n if batch.flux_free == 1 else 0)
         row = np.empty((8, size))
         theta = np.empty(n_free)
@@ -255,7 +295,7 @@ def sample_batch(
                 theta,
                 guess[first : first + n_free],
                 np.int64(3),
-                allocate_columns(group.window),
+                allocate_columns(group),
                 np.zeros((n_all, n_all)),
                 np.empty(n_all),
                 row,
@@ -402,12 +442,13 @@ def _store(batch, g, group, out, summary, kept):
                 kept.source[c, k],
                 kept.source_summary[k, c],
             )
-        elif t < 3 * n:
-            k = a + t - 2 * n
-            _copy_shape(out[i], summary[i], kept.shape[k], kept.source_summary[k, 3])
-        else:
-            for k in range(a, a + n):
-                _copy_shape(out[i], summary[i], kept.shape[k], kept.source_summary[k, 3])
+            continue
+        owner = find_owner(t, n, group.n_column)
+        j = find_shape(t, n, group.n_column)
+        for k in range(n):
+            if owner < 0 or owner == k:
+                to_summary = kept.source_summary[a + k, SHAPE + j]
+                _copy_shape(out[i], summary[i], group.psf.kind, j, kept.shape[j, a + k], to_summary)
     for k in range(n_flux):
         _copy_row(
             out[n_free + k],
@@ -419,7 +460,15 @@ def _store(batch, g, group, out, summary, kept):
     for e in range(group.n_shared):
         i = n_free + n_flux + e
         if group.noise[INFLATED] > 0.0 and e == group.n_shared - 1:
-            _copy_shape(out[i], summary[i], kept.shared[e, g], kept.shared_summary[e, g])
+            # A scale is the exponential of its column, as a width is.
+            _copy_shape(
+                out[i],
+                summary[i],
+                np.int64(GAUSSIAN),
+                np.int64(0),
+                kept.shared[e, g],
+                kept.shared_summary[e, g],
+            )
         else:
             _copy_row(out[i], summary[i], 0.0, kept.shared[e, g], kept.shared_summary[e, g])
 
@@ -437,11 +486,11 @@ def _copy_row(draws, summary, origin, to_draws, to_summary):
 
 
 @borrowing
-def _copy_shape(draws, summary, to_draws, to_summary):
-    """Copy draws of a shape or a scale from those of its logarithm, and the summary made linear."""
+def _copy_shape(draws, summary, kind, j, to_draws, to_summary):
+    """Copy draws of shape j of a kind from those of its column, and the summary likewise."""
     mean = 0.0
     for s in range(draws.size):
-        to_draws[s] = math.exp(draws[s])
+        to_draws[s] = read_shape(kind, j, draws[s])
         mean += to_draws[s]
     mean /= draws.size
     variance = 0.0
@@ -449,7 +498,7 @@ def _copy_shape(draws, summary, to_draws, to_summary):
         variance += (to_draws[s] - mean) ** 2
     for m in range(N_SUMMARY):
         to_summary[m] = summary[m]
-    to_summary[MEDIAN] = math.exp(summary[MEDIAN])
+    to_summary[MEDIAN] = read_shape(kind, j, summary[MEDIAN])
     to_summary[SD] = math.sqrt(variance / max(draws.size - 1, 1))
-    to_summary[LOW] = math.exp(summary[LOW])
-    to_summary[HIGH] = math.exp(summary[HIGH])
+    to_summary[LOW] = read_shape(kind, j, summary[LOW])
+    to_summary[HIGH] = read_shape(kind, j, summary[HIGH])

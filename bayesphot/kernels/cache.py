@@ -14,7 +14,7 @@ import warnings
 
 import numba
 
-from .linking import PartCompiler, WholeCompiler, has_hooks
+from .linking import PartCompiler, WholeCompiler, has_hooks, keep_apart
 
 #: Reductions may be reordered (so that they vectorise); NaN and infinity keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -78,6 +78,15 @@ def borrowing(function):
     argument, attribute and view) makes small kernels twice as fast and quicker to compile.
     """
     return _compile(function, {"_nrt": False}, whole=False)
+
+
+def apart(function):
+    """Compile a borrowing part that is called, not inlined: seldom needed, or long anyway.
+
+    Inlined into each of its callers it would be compiled once for each.
+    """
+    keep_apart(function)
+    return borrowing(function)
 
 
 def _compile(function, extra, *, whole):

@@ -61,7 +61,7 @@ def fill_linear_system(group, work):
     for k in range(n):
         size = (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2])
         unit = work.unit[k, :size]
-        fill_unit(group.psf_kind, work.state[k], window[k], work.lines, unit)
+        fill_unit(group.psf, work.state[k], window[k], work.lines, unit)
         weight = group.planes[k, WEIGHT]
         weighted = group.planes[k, WEIGHTED]
         ff = 0.0

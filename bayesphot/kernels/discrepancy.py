@@ -8,14 +8,15 @@ from .cache import borrowing, compiled
 from .group import allocate_work, unpack_group
 from .noise import ccd_variance, fill_model, log_pixel_likelihood
 from .psf import fill_unit
+from .shapes import write_shape
 from .structs import (
     CCD_NOISE,
     FLUX,
     INFLATED,
-    LOG_SHAPE,
     NORMAL_NOISE,
     POISSON_NOISE,
     SCALED_NOISE,
+    SHAPE,
     VALUE,
 )
 
@@ -39,8 +40,8 @@ def fill_discrepancies(batch, source, shape, shared, pick, moments, correlation,
     batch : Batch
     source : (3, S, n)
         Draws of x, y, flux.
-    shape : (S or 0, n)
-        Draws of the shape, where free.
+    shape : (J or 0, S, n)
+        Draws of the shapes, where one is free.
     shared : (E, G, n)
         Draws of the shared columns.
     pick : (m)
@@ -69,12 +70,13 @@ def fill_discrepancies(batch, source, shape, shared, pick, moments, correlation,
                 work.vector[VALUE, k] = work.state[k, FLUX]
                 if group.flux_free == 1:
                     work.vector[VALUE, k] = source[2, a + k, m]
-                if shape.shape[0] > 0:
-                    work.state[k, LOG_SHAPE] = math.log(shape[a + k, m])
+                for j in range(shape.shape[0]):
+                    column = write_shape(group.psf.kind, j, shape[j, a + k, m])
+                    work.state[k, SHAPE + j] = column
                 window = group.window[k]
                 size = (window[1] - window[0]) * (window[3] - window[2])
                 unit = work.unit[k, :size]
-                fill_unit(group.psf_kind, work.state[k], window, work.lines, unit)
+                fill_unit(group.psf, work.state[k], window, work.lines, unit)
             for e in range(group.n_shared):
                 work.vector[VALUE, group.n_source + e] = shared[e, g, m]
             fill_model(group, work, batch.neighbours[first:end], work.vector[VALUE], model)

@@ -1,22 +1,23 @@
 """Derivative columns of a group, their weighted Gram matrix, the joint Fisher matrix.
 
-Each source has four columns over its window: value, d/dx, d/dy, d/dln(shape) of its unit
-profile. The shared columns follow. Everything the least squares, the gradient and the covariance
-need is read off the Gram matrix C^T W C and the products C^T W d.
+Each source has C columns over its window: value, d/dx, d/dy of its unit profile and derivatives
+by the shapes' columns of the state. The shared columns follow. Everything the least squares, the
+gradient and the covariance need is read off the Gram matrix C^T W C and the products C^T W d.
 """
 
 import numpy as np
 
 from .cache import borrowing, part
 from .density import dot_common
-from .group import largest_window
-from .psf import N_COLUMN, fill_unit_columns
+from .group import find_owner, find_shape
+from .psf import fill_unit_columns
 from .structs import (
     CENTER_X,
     FLUX_MEAN,
     FLUX_PRECISION,
-    LOG_SHAPE,
+    N_SHAPE_PRIOR,
     PRECISION_X,
+    SHAPE,
     SHAPE_MEAN,
     SHAPE_PRECISION,
     SHARED_GRAM,
@@ -30,36 +31,37 @@ from .structs import (
 
 
 @part
-def allocate_columns(window):
-    """Return room for the columns of sources with the given windows."""
-    return np.empty((window.shape[0], N_COLUMN, largest_window(window)))
+def allocate_columns(group):
+    """Return room for the columns of all sources of a group."""
+    return np.empty((group.n_source, group.n_column, group.planes.shape[2]))
 
 
 @borrowing
 def count_columns(group):
-    """Return how many columns of a source are needed: 4 where a shape is free, else 3."""
+    """Return how many columns of a source are needed: 3, and those up to its last free shape."""
+    n_used = np.int64(SHAPE)
     for a in range(group.free.size):
         if group.free[a] >= 2 * group.n_source:
-            return 4
-    return 3
+            j = find_shape(group.free[a], group.n_source, group.n_column)
+            n_used = max(n_used, SHAPE + j + 1)
+    return n_used
 
 
 @borrowing
 def fill_columns(group, work, n_used, columns):
-    """Fill ``columns`` (n, 4, size) of each source over its window, row after row."""
+    """Fill ``columns`` (n, C, size) of each source over its window, row after row."""
     for k in range(group.n_source):
-        fill_unit_columns(
-            group.psf_kind, work.state[k], group.window[k], work.lines, n_used, columns[k]
-        )
+        fill_unit_columns(group.psf, work.state[k], group.window[k], work.lines, n_used, columns[k])
 
 
 @borrowing
 def fill_gram(group, columns, n_used, scaled, gram, products):
     """Fill the Gram matrix (full, symmetric) and products of columns with the weighted data.
 
-    Column c < n_used of source k has index 4 k + c, shared column e has index 4 n + e.
+    Column c < n_used of source k has index C k + c, shared column e has index C n + e.
     """
     n = group.n_source
+    n_column = group.n_column
     n_shared = group.n_shared
     window = group.window
     for k in range(n):
@@ -67,7 +69,7 @@ def fill_gram(group, columns, n_used, scaled, gram, products):
         weight = group.planes[k, WEIGHT]
         weighted = group.planes[k, WEIGHTED]
         for c in range(n_used):
-            row = N_COLUMN * k + c
+            row = n_column * k + c
             column = columns[k, c]
             s = 0.0
             for p in range(size):
@@ -79,35 +81,35 @@ def fill_gram(group, columns, n_used, scaled, gram, products):
                 s = 0.0
                 for p in range(size):
                     s += plane[p] * column[p]
-                gram[row, N_COLUMN * n + e] = s
-                gram[N_COLUMN * n + e, row] = s
+                gram[row, n_column * n + e] = s
+                gram[n_column * n + e, row] = s
             for d in range(c + 1):
                 other = columns[k, d]
                 s = 0.0
                 for p in range(size):
                     s += scaled[p] * other[p]
-                gram[row, N_COLUMN * k + d] = s
-                gram[N_COLUMN * k + d, row] = s
+                gram[row, n_column * k + d] = s
+                gram[n_column * k + d, row] = s
             for l in range(k):
                 for d in range(n_used):
                     s = dot_common(window, k, l, scaled, columns[l, d])
-                    gram[row, N_COLUMN * l + d] = s
-                    gram[N_COLUMN * l + d, row] = s
+                    gram[row, n_column * l + d] = s
+                    gram[n_column * l + d, row] = s
     for e in range(n_shared):
-        products[N_COLUMN * n + e] = group.shared[e, SHARED_RHS]
+        products[n_column * n + e] = group.shared[e, SHARED_RHS]
         for f in range(e + 1):
-            gram[N_COLUMN * n + e, N_COLUMN * n + f] = group.shared[e, SHARED_GRAM + f]
-            gram[N_COLUMN * n + f, N_COLUMN * n + e] = group.shared[e, SHARED_GRAM + f]
+            gram[n_column * n + e, n_column * n + f] = group.shared[e, SHARED_GRAM + f]
+            gram[n_column * n + f, n_column * n + e] = group.shared[e, SHARED_GRAM + f]
 
 
 @borrowing
-def project_residual(gram, products, linear, n, i):
+def project_residual(gram, products, linear, n, n_column, i):
     """Return column i times the weighted residuals: C_i^T W (d - model of ``linear``)."""
     s = products[i]
     for k in range(n):
-        s -= gram[i, N_COLUMN * k] * linear[k]
+        s -= gram[i, n_column * k] * linear[k]
     for e in range(linear.size - n):
-        s -= gram[i, N_COLUMN * n + e] * linear[n + e]
+        s -= gram[i, n_column * n + e] * linear[n + e]
     return s
 
 
@@ -115,17 +117,26 @@ def project_residual(gram, products, linear, n, i):
 def _locate_column(group, p, u, linear):
     """Return (column, coefficient) of term u of the model's derivative to joint parameter p."""
     n = group.n_source
+    n_column = group.n_column
     n_flux = n if group.flux_free == 1 else 0
     if p < n_flux:
-        return N_COLUMN * p, 1.0
+        return n_column * p, 1.0
     if p < n_flux + group.n_shared:
-        return N_COLUMN * n + p - n_flux, 1.0
+        return n_column * n + p - n_flux, 1.0
     t = group.free[p - n_flux - group.n_shared]
     if t < 2 * n:
-        return N_COLUMN * (t >> 1) + 1 + (t & 1), linear[t >> 1]
-    if t < 3 * n:
-        return N_COLUMN * (t - 2 * n) + 3, linear[t - 2 * n]
-    return N_COLUMN * u + 3, linear[u]
+        return n_column * (t >> 1) + 1 + (t & 1), linear[t >> 1]
+    owner = find_owner(t, n, n_column)
+    k = u if owner < 0 else owner
+    return n_column * k + SHAPE + find_shape(t, n, n_column), linear[k]
+
+
+@borrowing
+def _count_terms(group, a):
+    """Return how many columns add to the derivative by nonlinear parameter a (< 0: linear)."""
+    if a < 0 or group.free[a] < (group.n_column - 1) * group.n_source:
+        return np.int64(1)
+    return group.n_source
 
 
 @borrowing
@@ -141,16 +152,15 @@ def fill_fisher(group, state, linear, gram, products, fisher, score):
     n_linear = group.n_shared + (n if group.flux_free == 1 else 0)
     size = n_linear + group.free.size
     for p in range(size):
-        # Only a shape shared by all sources is a sum of several columns.
-        shared = p >= n_linear and group.free[p - n_linear] == 3 * n
+        several = _count_terms(group, p - n_linear)
         score[p] = 0.0
         for q in range(p + 1):
             fisher[p, q] = 0.0
-        for u in range(n if shared else 1):
+        for u in range(several):
             i, f = _locate_column(group, p, u, linear)
-            score[p] += f * project_residual(gram, products, linear, n, i)
+            score[p] += f * project_residual(gram, products, linear, n, group.n_column, i)
             for q in range(p + 1):
-                for v in range(n if shared and q == p else 1):
+                for v in range(_count_terms(group, q - n_linear)):
                     j, h = _locate_column(group, q, v, linear)
                     fisher[p, q] += f * h * gram[i, j]
         for q in range(p):
@@ -182,9 +192,10 @@ def _add_priors(group, state, linear, fisher, score):
             precision = prior[k, PRECISION_X + t % 2]
             deviation = state[k, t % 2] - prior[k, CENTER_X + t % 2]
         else:
-            k = t - 2 * n if t < 3 * n else 0
-            precision = prior[k, SHAPE_PRECISION]
-            deviation = state[k, LOG_SHAPE] - prior[k, SHAPE_MEAN]
+            k = max(find_owner(t, n, group.n_column), 0)
+            j = find_shape(t, n, group.n_column)
+            precision = prior[k, SHAPE_PRECISION + N_SHAPE_PRIOR * j]
+            deviation = state[k, SHAPE + j] - prior[k, SHAPE_MEAN + N_SHAPE_PRIOR * j]
         fisher[p, p] += precision
         score[p] -= precision * deviation
         p += 1

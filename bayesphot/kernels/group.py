@@ -1,11 +1,11 @@
 """One group out of a batch, and its scratch."""
 
-import math
-
 import numpy as np
 
 from .cache import borrowing, part
 from .priors import log_prior_density
+from .sampled import N_LINE
+from .shapes import log_stretch, read_shape
 from .structs import (
     CENTER_X,
     CENTER_Y,
@@ -13,14 +13,15 @@ from .structs import (
     FLAT,
     FLUX_DENSITY,
     KNOWN,
-    LOG_SHAPE,
     N_DENSITY,
+    N_SHAPE_PRIOR,
     NEIGHBOURS,
     NORMAL_NOISE,
     PIXEL_WEIGHT,
     PRECISION_X,
     PRECISION_Y,
     RADIUS,
+    SHAPE,
     SHAPE_DENSITY,
     SHAPE_MEAN,
     SHAPE_PRECISION,
@@ -35,6 +36,7 @@ from .structs import (
     X_DENSITY,
     Y_DENSITY,
     Group,
+    PSFData,
     Work,
 )
 
@@ -72,13 +74,16 @@ def unpack_group(batch, g):
     for k in range(n):
         prior[k, CENTER_X] -= batch.rows[g, 3]
         prior[k, CENTER_Y] -= batch.rows[g, 2]
-        for place in (X_DENSITY, Y_DENSITY, FLUX_DENSITY, SHAPE_DENSITY):
+        for place in (X_DENSITY, Y_DENSITY, FLUX_DENSITY):
             n_density += prior[k, place] != FLAT
+        for j in range(batch.state.shape[1] - SHAPE):
+            n_density += prior[k, SHAPE_DENSITY + N_SHAPE_PRIOR * j] != FLAT
     free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
+    n_column = batch.state.shape[1]
     n_shape = 0
     for i in range(free.size):
         if free[i] >= 2 * n:
-            n_shape += 1
+            n_shape = 1 if find_owner(free[i], n, n_column) < 0 else n
     pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
     n_pair = _list_pairs(prior, pairs)
     noise_kind = batch.noise_kind[g]
@@ -91,10 +96,11 @@ def unpack_group(batch, g):
             pixels[KNOWN, p] = batch.known[0, first + p]
             pixels[TRUE_DATA, p] = batch.known[1, first + p]
     return Group(
-        batch.psf_kind,
+        PSFData(batch.psf.kind, batch.rows[g, 2], batch.rows[g, 3], batch.psf.numbers),
         noise_kind,
         batch.flux_free,
         n,
+        n_column,
         n_shared,
         n_shape,
         n_density,
@@ -205,7 +211,8 @@ def allocate_work(batch, g, group):
     """Return scratch for a group, its state set to the batch's, in patch pixels."""
     n = group.n_source
     n_linear = n + group.n_shared
-    longest = max(batch.rows[g, 0], batch.rows[g, 1])
+    # Four numbers at least: those of an image's coefficients.
+    longest = max(batch.rows[g, 0], batch.rows[g, 1], 4)
     a = batch.source_start[g]
     state = batch.state[a : a + n].copy()
     for k in range(n):
@@ -213,7 +220,7 @@ def allocate_work(batch, g, group):
         state[k, 1] -= batch.rows[g, 2]
     return Work(
         state,
-        np.empty((6, longest)),
+        np.empty((N_LINE, longest)),
         np.empty((n + 1, group.planes.shape[2])),
         np.zeros((n_linear, n_linear)),
         np.empty((n_linear, n_linear)),
@@ -223,32 +230,47 @@ def allocate_work(batch, g, group):
 
 
 @borrowing
+def find_owner(t, n, n_column):
+    """Return the source whose shape has code t >= 2 n, -1 where all n share it."""
+    return np.int64(-1) if t >= (n_column - 1) * n else (t - 2 * n) % n
+
+
+@borrowing
+def find_shape(t, n, n_column):
+    """Return which of the shapes has code t >= 2 n."""
+    shared = (n_column - 1) * n
+    return t - shared if t >= shared else (t - 2 * n) // n
+
+
+@borrowing
 def scatter_theta(theta, free, state):
     """Set positions and shapes of a state from the free nonlinear parameters."""
-    n = state.shape[0]
+    n, n_column = state.shape
     for a in range(free.size):
         t = free[a]
         if t < 2 * n:
             state[t >> 1, t & 1] = theta[a]
-        elif t < 3 * n:
-            state[t - 2 * n, LOG_SHAPE] = theta[a]
+            continue
+        owner = find_owner(t, n, n_column)
+        column = SHAPE + find_shape(t, n, n_column)
+        if owner >= 0:
+            state[owner, column] = theta[a]
         else:
             for k in range(n):
-                state[k, LOG_SHAPE] = theta[a]
+                state[k, column] = theta[a]
 
 
 @borrowing
 def gather_theta(free, state, theta):
     """Fill theta from the positions and shapes of a state."""
-    n = state.shape[0]
+    n, n_column = state.shape
     for a in range(free.size):
         t = free[a]
         if t < 2 * n:
             theta[a] = state[t >> 1, t & 1]
-        elif t < 3 * n:
-            theta[a] = state[t - 2 * n, LOG_SHAPE]
         else:
-            theta[a] = state[0, LOG_SHAPE]
+            owner = max(find_owner(t, n, n_column), 0)
+            theta[a] = state[owner, SHAPE + find_shape(t, n, n_column)]
 
 
 @borrowing
@@ -260,8 +282,25 @@ def log_normal_priors(state, prior, n_shape):
         dy = state[k, 1] - prior[k, CENTER_Y]
         s -= 0.5 * (dx * dx * prior[k, PRECISION_X] + dy * dy * prior[k, PRECISION_Y])
     for k in range(n_shape):
-        d = state[k, LOG_SHAPE] - prior[k, SHAPE_MEAN]
-        s -= 0.5 * d * d * prior[k, SHAPE_PRECISION]
+        for j in range(state.shape[1] - SHAPE):
+            d = state[k, SHAPE + j] - prior[k, SHAPE_MEAN + N_SHAPE_PRIOR * j]
+            s -= 0.5 * d * pull_shape(state[k], prior[k], j)
+    return s
+
+
+@borrowing
+def pull_shape(source, prior, j):
+    """Return precision times deviation, summed over all shapes, of shape j of a source."""
+    n_shape = source.size - SHAPE
+    cross = SHAPE_MEAN + N_SHAPE_PRIOR * n_shape
+    s = 0.0
+    for i in range(n_shape):
+        if i == j:
+            precision = prior[SHAPE_PRECISION + N_SHAPE_PRIOR * j]
+        else:
+            high = max(i, j)
+            precision = prior[cross + high * (high - 1) // 2 + min(i, j)]
+        s += precision * (source[SHAPE + i] - prior[SHAPE_MEAN + N_SHAPE_PRIOR * i])
     return s
 
 
@@ -300,10 +339,13 @@ def log_nonlinear_prior(group, state):
         s += log_prior_density(prior[X_DENSITY:], dx)
         s += log_prior_density(prior[Y_DENSITY:], dy)
     for k in range(group.n_shape):
-        if group.prior[k, SHAPE_DENSITY] != FLAT:
-            # The density of the shape itself; the chains walk in its logarithm.
-            log_shape = state[k, LOG_SHAPE]
-            s += log_prior_density(group.prior[k, SHAPE_DENSITY:], math.exp(log_shape)) + log_shape
+        for j in range(group.n_column - SHAPE):
+            density = group.prior[k, SHAPE_DENSITY + N_SHAPE_PRIOR * j :]
+            if density[0] != FLAT:
+                # The density of the shape itself; the chains walk in the state's column.
+                column = state[k, SHAPE + j]
+                s += log_prior_density(density, read_shape(group.psf.kind, j, column))
+                s += log_stretch(group.psf.kind, j, column)
     return s
 
 
@@ -311,10 +353,11 @@ def log_nonlinear_prior(group, state):
 def replace_free(group, free, n_shape):
     """Return the group with other free nonlinear parameters."""
     return Group(
-        group.psf_kind,
+        group.psf,
         group.noise_kind,
         group.flux_free,
         group.n_source,
+        group.n_column,
         group.n_shared,
         n_shape,
         group.n_density,

@@ -13,6 +13,7 @@ import numpy as np
 
 from .cache import borrowing
 from .density import log_density
+from .group import find_owner, find_shape
 from .linalg import factor_cholesky_into, solve_lower_into, solve_upper_into
 from .noise import is_exact, log_exact_over_normal
 from .random import draw_gamma, draw_normal, draw_uniform
@@ -22,6 +23,7 @@ from .structs import (
     FLUX,
     FLUX_FLOOR,
     MEAN,
+    N_SHAPE_PRIOR,
     PRECISION_X,
     RADIUS,
     SHAPE_MEAN,
@@ -152,7 +154,7 @@ def sample_group(
     disc_density = 0.0
     if disc:
         disc_density = 1.0 / (math.pi * prior[0, RADIUS] * prior[0, RADIUS])
-        if n_free == 3:
+        if n_free > 2:
             norms[n_center] = student_norm(normal[2:], dof)
     accepted = 0
     used = 0
@@ -244,9 +246,9 @@ def log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
     """Return the log density of the proposal mixture at theta.
 
     ``norms`` are the logs of the components' normalisations times their shares.
-    In the disc component (where its density is not 0) a shape keeps its Student t draw: the
-    product of the disc and of the t marginal of the last coordinate, whose scale is
-    1 / L[-1, -1] and whose norm is the last of ``norms``.
+    In the disc component (where its density is not 0) shapes keep their Student t draw: the
+    product of the disc and of the t marginal of the coordinates after the first two, whose
+    precision has the factor L[2:, 2:] and whose norm is the last of ``norms``.
     """
     top = log_student(theta, centers[0], factors[0], norms[0], dof)
     if n_center > 1:
@@ -261,9 +263,9 @@ def log_proposal(theta, n_center, centers, factors, norms, dof, disc_density):
         top += math.log(s)
     if disc_density > 0.0:
         uniform = disc_density
-        if theta.size == 3:
-            z = (theta[2] - centers[0, 2]) * factors[0, 2, 2]
-            uniform *= math.exp(norms[n_center] - 0.5 * (dof + 1.0) * math.log(1.0 + z * z / dof))
+        if theta.size > 2:
+            rest = factors[0, 2:, 2:]
+            uniform *= math.exp(log_student(theta[2:], centers[0, 2:], rest, norms[n_center], dof))
         top = math.log((1.0 - _DISC_SHARE) * math.exp(top) + _DISC_SHARE * uniform)
     return top
 
@@ -284,9 +286,10 @@ def spread_proposal(group, narrow, center, factor):
             precision = group.prior[k, PRECISION_X + (t & 1)]
             precision += 4.0 / (group.prior[k, RADIUS] * group.prior[k, RADIUS])
         else:
-            k = t - 2 * n if t < 3 * n else 0
-            center[a] = group.prior[k, SHAPE_MEAN]
-            precision = group.prior[k, SHAPE_PRECISION]
+            k = max(find_owner(t, n, group.n_column), 0)
+            j = find_shape(t, n, group.n_column)
+            center[a] = group.prior[k, SHAPE_MEAN + N_SHAPE_PRIOR * j]
+            precision = group.prior[k, SHAPE_PRECISION + N_SHAPE_PRIOR * j]
         for b in range(a):
             factor[a, b] = 0.0
         factor[a, a] = math.sqrt(precision) if precision > 0.0 else abs(narrow[a, a])
@@ -319,7 +322,7 @@ def average_weights(log_weight):
 
 
 @borrowing
-def swap_code(t, n, k, l):
+def swap_code(t, n, n_column, k, l):
     """Return the code of nonlinear parameter t with sources k and l exchanged."""
     if t < 2 * n:
         j = t >> 1
@@ -327,10 +330,12 @@ def swap_code(t, n, k, l):
             return 2 * l + (t & 1)
         if j == l:
             return 2 * k + (t & 1)
-    elif t == 2 * n + k:
-        return 2 * n + l
-    elif t == 2 * n + l:
-        return 2 * n + k
+        return t
+    owner = find_owner(t, n, n_column)
+    if owner == k:
+        return t + l - k
+    if owner == l:
+        return t + k - l
     return t
 
 
@@ -387,10 +392,10 @@ def mirror_proposal(group, narrow, row, center, hessian, factor):
     k = group.pairs[chosen, 0]
     l = group.pairs[chosen, 1]
     for a in range(n_free):
-        i = find_code(group.free, swap_code(group.free[a], n, k, l))
+        i = find_code(group.free, swap_code(group.free[a], n, group.n_column, k, l))
         center[a] = mode[i]
         for b in range(a + 1):
-            j = find_code(group.free, swap_code(group.free[b], n, k, l))
+            j = find_code(group.free, swap_code(group.free[b], n, group.n_column, k, l))
             s = 0.0
             for c in range(min(i, j) + 1):
                 s += lower[i, c] * lower[j, c]

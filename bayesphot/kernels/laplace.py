@@ -12,15 +12,22 @@ import numpy as np
 
 from .cache import borrowing
 from .density import solve_linear
-from .gram import N_COLUMN, count_columns, fill_columns, fill_gram, project_residual
-from .group import log_nonlinear_prior, scatter_theta
+from .gram import count_columns, fill_columns, fill_gram, project_residual
+from .group import (
+    find_owner,
+    find_shape,
+    log_nonlinear_prior,
+    pull_shape,
+    scatter_theta,
+)
 from .least_squares import clip_to_disc, read_linear
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_cholesky_into
 from .structs import (
     CENTER_X,
-    LOG_SHAPE,
+    N_SHAPE_PRIOR,
     PRECISION_X,
     RADIUS,
+    SHAPE,
     SHAPE_MEAN,
     SHAPE_PRECISION,
     VALUE,
@@ -50,24 +57,27 @@ def log_density_gradient(theta, group, work, columns, gram, products, gradient):
         # A shape shared by all sources sums their parts; a parameter of its own has one.
         first = 0
         last = n
-        c = 3
         if t < 2 * n:
             first = t >> 1
             last = first + 1
             c = 1 + (t & 1)
             d = work.state[first, t & 1] - group.prior[first, CENTER_X + (t & 1)]
-            precision = group.prior[first, PRECISION_X + (t & 1)]
+            pull = d * group.prior[first, PRECISION_X + (t & 1)]
         else:
-            if t < 3 * n:
-                first = t - 2 * n
+            owner = find_owner(t, n, group.n_column)
+            if owner >= 0:
+                first = owner
                 last = first + 1
-            d = work.state[first, LOG_SHAPE] - group.prior[first, SHAPE_MEAN]
-            precision = group.prior[first, SHAPE_PRECISION]
+            j = find_shape(t, n, group.n_column)
+            c = SHAPE + j
+            d = work.state[first, c] - group.prior[first, SHAPE_MEAN + N_SHAPE_PRIOR * j]
+            pull = pull_shape(work.state[first], group.prior[first], j)
         s = 0.0
         for k in range(first, last):
-            s += _score_column(group, k, N_COLUMN * k + c, linear, gram, products, inverse)
-        gradient[a] = s - precision * d
-        prior -= 0.5 * precision * d * d
+            i = group.n_column * k + c
+            s += _score_column(group, k, i, linear, gram, products, inverse)
+        gradient[a] = s - pull
+        prior -= 0.5 * pull * d
     return q - logdet + prior
 
 
@@ -75,12 +85,13 @@ def log_density_gradient(theta, group, work, columns, gram, products, gradient):
 def _score_column(group, k, i, linear, gram, products, inverse):
     """Return the part of the gradient that source k's column i brings."""
     n = group.n_source
-    s = linear[k] * project_residual(gram, products, linear, n, i)
+    n_column = group.n_column
+    s = linear[k] * project_residual(gram, products, linear, n, n_column, i)
     if group.flux_free == 1:
         for l in range(n):
-            s -= inverse[k, l] * gram[i, N_COLUMN * l]
+            s -= inverse[k, l] * gram[i, n_column * l]
         for e in range(group.n_shared):
-            s -= inverse[k, n + e] * gram[i, N_COLUMN * n + e]
+            s -= inverse[k, n + e] * gram[i, n_column * n + e]
     return s
 
 
@@ -105,8 +116,11 @@ def fill_laplace(
     floor = row[5, :n_free]
     for a in range(n_free):
         t = group.free[a]
-        floor[a] = group.prior[0, SHAPE_PRECISION] if t >= 2 * n else 0.0
-        if t < 2 * n and group.prior[t // 2, RADIUS] < np.inf:
+        floor[a] = 0.0
+        if t >= 2 * n:
+            j = find_shape(t, n, group.n_column)
+            floor[a] = group.prior[0, SHAPE_PRECISION + N_SHAPE_PRIOR * j]
+        elif group.prior[t // 2, RADIUS] < np.inf:
             floor[a] = 4.0 / (group.prior[t // 2, RADIUS] * group.prior[t // 2, RADIUS])
     value = log_density_gradient(theta, group, work, columns, gram, products, gradient)
     if value == -np.inf:

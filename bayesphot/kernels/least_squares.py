@@ -11,14 +11,13 @@ import numpy as np
 from .cache import borrowing
 from .density import solve_linear
 from .gram import (
-    N_COLUMN,
     count_columns,
     fill_columns,
     fill_fisher,
     fill_gram,
     project_residual,
 )
-from .group import gather_theta, log_normal_priors, scatter_theta
+from .group import find_owner, gather_theta, log_normal_priors, scatter_theta
 from .linalg import factor_cholesky_into, invert_cholesky_into, solve_cholesky_into
 from .structs import (
     CENTER_X,
@@ -168,10 +167,12 @@ def fit_group(group, work, max_iterations, tolerance, columns, gram, products, s
 def _sum_chi2(group, linear, gram, products):
     """Return sum w (d - model)^2 = sum w d^2 - sum_i v_i (C_i^T W d + C_i^T W (d - model))."""
     n = group.n_source
+    n_column = group.n_column
     s = group.chi2_data
     for p in range(linear.size):
-        i = N_COLUMN * p if p < n else N_COLUMN * n + p - n
-        s -= linear[p] * (products[i] + project_residual(gram, products, linear, n, i))
+        i = n_column * p if p < n else n_column * n + p - n
+        left = project_residual(gram, products, linear, n, n_column, i)
+        s -= linear[p] * (products[i] + left)
     return max(s, 0.0)
 
 
@@ -234,4 +235,7 @@ def _is_own(group, p, k):
     if p < n + group.n_shared:
         return True
     t = group.free[p - n - group.n_shared]
-    return t >= 3 * n or t == 2 * n + k or (t < 2 * n and t // 2 == k)
+    if t < 2 * n:
+        return t // 2 == k
+    owner = find_owner(t, n, group.n_column)
+    return owner < 0 or owner == k

@@ -14,11 +14,23 @@ import ctypes
 from numba.core import codegen
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
+#: Names, as mangled, of parts that stay functions of their own inside a whole.
+_APART: set[str] = set()
+
+
+def keep_apart(function):
+    """Have a part called, never inlined, and compiled to be small."""
+    _APART.add(f"{len(function.__name__)}{function.__name__}")
+
 
 class _WholeLibrary(codegen.JITCodeLibrary):
     """Machine code of one kernel and private copies of its parts."""
 
     def _optimize_final_module(self):
+        for function in list(self._final_module.functions):
+            if not function.is_declaration and any(name in function.name for name in _APART):
+                function.add_function_attribute("noinline")
+                function.add_function_attribute("optsize")
         # Mangled names: compiled Python functions, not the runtime's own. The loader knows one
         # function a name, private ones too: a specialised copy must not answer for the original.
         for function in list(self._final_module.functions):

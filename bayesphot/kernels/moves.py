@@ -96,7 +96,7 @@ def _swap_names(group, theta, linear, trial, trial_linear, k, l):
     """
     n = group.n_source
     for a in range(theta.size):
-        b = find_code(group.free, swap_code(group.free[a], n, k, l))
+        b = find_code(group.free, swap_code(group.free[a], n, group.n_column, k, l))
         trial[a] = theta[b] if b >= 0 else theta[a]
     for i in range(linear.size):
         trial_linear[i] = linear[i]

@@ -6,24 +6,25 @@ import numpy as np
 
 from .cache import compiled
 from .psf import fill_unit, find_reach
-from .structs import FLUX, LOG_SHAPE, X, Y
+from .sampled import N_LINE
+from .structs import FLUX, PSFData, X, Y
 
 
 @compiled
-def render_into(image, state, kind):
-    """Add sources (n, 4) x, y, flux, ln shape to an image, each out to its PSF's reach."""
+def render_into(image, state, psf):
+    """Add sources (n, C) x, y, flux, shapes to an image, each out to its PSF's reach."""
     n_row, n_col = image.shape
     widest = 0.0
     for k in range(state.shape[0]):
-        widest = max(widest, find_reach(kind, state[k, LOG_SHAPE]))
+        widest = max(widest, find_reach(psf, state[k]))
     room = 2 * int(math.ceil(widest)) + 3
     across = min(room, n_col)
     down = min(room, n_row)
-    lines = np.empty((2, max(across, down, 1)))
+    lines = np.empty((N_LINE, max(across, down, 4)))
     unit = np.empty(max(across * down, 1))
     window = np.empty(4, np.int64)
     for k in range(state.shape[0]):
-        half = int(math.ceil(find_reach(kind, state[k, LOG_SHAPE])))
+        half = int(math.ceil(find_reach(psf, state[k])))
         iy = int(math.floor(state[k, Y] + 0.5))
         ix = int(math.floor(state[k, X] + 0.5))
         r0 = max(0, iy - half)
@@ -36,7 +37,7 @@ def render_into(image, state, kind):
         window[1] = r1
         window[2] = c0
         window[3] = c1
-        fill_unit(kind, state[k], window, lines, unit)
+        fill_unit(psf, state[k], window, lines, unit)
         view = image[r0:r1, c0:c1]
         width = view.shape[1]
         for j in range(view.shape[0]):
@@ -61,13 +62,13 @@ def cut_patches_into(
     neighbours,
     n_pixel,
     n_box_pixel,
-    kind,
+    psf,
 ):
     """Fill the flat pixel arrays of a batch of patches.
 
     ``box`` (B, 4) holds the fit boxes (first row, end row, first column, end column), those of
-    group g from ``box_start[g]``; each good pixel of their union enters once. ``own`` (S, 4) is
-    x, y, flux, ln shape of the group's sources as they stand in ``model``, whose other sources
+    group g from ``box_start[g]``; each good pixel of their union enters once. ``own`` (S, C) is
+    x, y, flux, shapes of the group's sources as they stand in ``model``, whose other sources
     are the neighbours. ``n_box_pixel`` (B) counts the good pixels of each box.
     """
     for g in range(rows.shape[0]):
@@ -91,7 +92,8 @@ def cut_patches_into(
             own[k, 0] -= first_col
             own[k, 1] -= first_row
             own[k, 2] = -own[k, 2]
-        render_into(m, own[a:b], kind)
+        here = PSFData(psf.kind, psf.row + first_row, psf.column + first_col, psf.numbers)
+        render_into(m, own[a:b], here)
         count = 0
         for k in range(box_start[g], box_start[g + 1]):
             good = 0

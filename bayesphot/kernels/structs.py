@@ -8,8 +8,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: PSF kinds.
+#: PSF kinds: the circular Gaussian; Gauss, Moffat and Airy integrated over the pixel by sums; a
+#: sampled image, or several between which it varies over the detector.
 GAUSSIAN = 0
+ELLIPTICAL = 1
+MOFFAT = 2
+AIRY = 3
+SAMPLED = 4
+#: Numbers of a PSF. The light of a pixel below which a source is not rendered; the width, and the
+#: reach in pixels, to which the envelope belongs: the largest value at or beyond each of N_RING
+#: equal steps of the reach.
+PSF_FLOOR = 0
+PSF_WIDTH = 1
+PSF_REACH = 2
+#: Of an analytic kind the number of nodes on a pixel's side; nodes and weights follow the envelope.
+N_NODE = 3
+#: Of a sampled one: pixels of the image to one of the data; its centre; cells of one phase; places
+#: on the detector; all (y, x). The places' coordinates, then the phases, follow the envelope.
+OVERSAMPLING = 3
+ORIGIN = 5
+N_CELL = 7
+N_PLACE = 9
+ENVELOPE = 11
+N_RING = 32
+PSF_TABLE = ENVELOPE + N_RING
 
 #: Noise kinds: normal of known variance; of a CCD, a count or a scale, where the sampling
 #: corrects for the difference from a normal of the variance that the weights stand for.
@@ -41,14 +63,14 @@ CONVERGED = 0
 ITERATION_LIMIT = 1
 DEGENERATE = 2
 
-#: Columns of a source's state.
+#: Columns of a source's state; the PSF's shapes follow, as the chains walk in them.
 X = 0
 Y = 1
 FLUX = 2
-LOG_SHAPE = 3
+SHAPE = 3
 
 #: Columns of a source's prior: centre and radius of the disc, precisions of normal offsets,
-#: mean, precision and floor of the flux, mean and precision of ln(shape).
+#: mean, precision and floor of the flux.
 CENTER_X = 0
 CENTER_Y = 1
 RADIUS = 2
@@ -57,15 +79,18 @@ PRECISION_Y = 4
 FLUX_MEAN = 5
 FLUX_PRECISION = 6
 FLUX_FLOOR = 7
-SHAPE_MEAN = 8
-SHAPE_PRECISION = 9
-#: Then densities that are none of these, N_DENSITY numbers each: of the offsets in x and y, the
-#: flux and the shape itself.
-X_DENSITY = 10
-Y_DENSITY = 16
-FLUX_DENSITY = 22
+#: Then densities that are none of these, N_DENSITY numbers each: of the offsets in x and y, and
+#: the flux.
+X_DENSITY = 8
+Y_DENSITY = 14
+FLUX_DENSITY = 20
+#: Then of the first shape, and every N_SHAPE_PRIOR columns of a further one: mean and precision of
+#: the state's column, density of the shape itself.
+SHAPE_MEAN = 26
+SHAPE_PRECISION = 27
 SHAPE_DENSITY = 28
-N_PRIOR = 34
+N_SHAPE_PRIOR = 8
+#: Last, from SHAPE_MEAN + N_SHAPE_PRIOR J on, precisions between shapes: (1, 0), (2, 0), (2, 1).
 
 #: Planes of a source's window: weight * residual data, weight, then weight * shared column e.
 WEIGHTED = 0
@@ -91,10 +116,22 @@ MEAN = 1
 VALUE = 2
 
 
-class Batch(NamedTuple):
-    """Patches, layout and priors of G groups with S sources and P pixels in all."""
+class PSFData(NamedTuple):
+    """A PSF inside the kernels, and where on the detector positions are counted from."""
 
-    psf_kind: np.int64
+    kind: np.int64
+    row: np.int64
+    column: np.int64
+    numbers: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Patches, layout and priors of G groups with S sources and P pixels in all.
+
+    A source has J shapes, the PSF's, and C = 3 + J numbers.
+    """
+
+    psf: PSFData
     flux_free: np.int64
     noise_kind: np.ndarray  # (G)
     source_start: np.ndarray  # (G + 1)
@@ -106,8 +143,8 @@ class Batch(NamedTuple):
     neighbours: np.ndarray  # (P) model of the sources outside the group
     window: np.ndarray  # (S, 4): first row, end row, first column, end column in the patch
     free: np.ndarray  # codes of the free nonlinear parameters: see ``layout``
-    state: np.ndarray  # (S, 4) start, or optimum: x, y, flux, ln shape
-    prior: np.ndarray  # (S, 34)
+    state: np.ndarray  # (S, C) start, or optimum: x, y, flux, shapes
+    prior: np.ndarray  # (S, 26 + 8 J + J (J - 1) / 2)
     shared_prior: np.ndarray  # (G, E, 2 + 6): mean (less the reference), precision, density
     nuisance: np.ndarray  # (J, P): the last J of the E shared columns; the others are the sky's
     noise: np.ndarray  # (4): numbers of the noise kind
@@ -118,9 +155,9 @@ class Kept(NamedTuple):
     """Where the draws of a batch go; n draws of all chains, 7 numbers a summary."""
 
     source: np.ndarray  # (3, S, n) x, y, flux
-    shape: np.ndarray  # (S or 0, n)
+    shape: np.ndarray  # (J or 0, S, n)
     shared: np.ndarray  # (E, G, n)
-    source_summary: np.ndarray  # (S, 4, 7)
+    source_summary: np.ndarray  # (S, C, 7)
     shared_summary: np.ndarray  # (E, G, 7)
     stats: np.ndarray  # (G, 9)
 
@@ -137,19 +174,20 @@ class Swarm(NamedTuple):
 class Group(NamedTuple):
     """One group inside a kernel; positions in patch pixels."""
 
-    psf_kind: np.int64
+    psf: PSFData
     noise_kind: np.int64
     flux_free: np.int64
     n_source: np.int64
+    n_column: np.int64  # C: numbers of a source, and its columns in the Gram matrix
     n_shared: np.int64
-    n_shape: np.int64  # shapes with a prior: 0, 1 (shared) or n
+    n_shape: np.int64  # sources whose shapes have a prior: 0, 1 (shared) or n
     n_density: np.int64  # priors that are neither flat nor normal
     width: np.int64  # columns of the patch
     chi2_data: np.float64  # sum of weight * residual data^2
     planes: np.ndarray  # (n, 2 + E, size): each source's window, row after row
     window: np.ndarray  # (n, 4)
     free: np.ndarray  # (D)
-    prior: np.ndarray  # (n, 34)
+    prior: np.ndarray  # (n, as in a batch)
     shared: np.ndarray  # (E, 3 + E)
     shared_density: np.ndarray  # (E, 6)
     columns: np.ndarray  # (E, size): the shared columns over the patch
@@ -161,8 +199,8 @@ class Group(NamedTuple):
 class Work(NamedTuple):
     """Scratch of one group."""
 
-    state: np.ndarray  # (n, 4) current x, y, flux (where known), ln shape
-    lines: np.ndarray  # (6, longest) profiles along x and y
+    state: np.ndarray  # (n, C) current x, y, flux (where known), shapes
+    lines: np.ndarray  # (12, longest) profiles along x and y, or weights of an image's columns
     unit: np.ndarray  # (n + 1, size) unit sources over their windows; the last row is spare
     system: np.ndarray  # (L, L) normal matrix of the linear parameters
     factor: np.ndarray  # (L, L) its Cholesky factor

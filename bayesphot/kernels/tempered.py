@@ -19,7 +19,7 @@ import numpy as np
 
 from .cache import borrowing, compiled
 from .density import log_density
-from .gram import N_COLUMN, allocate_columns
+from .gram import allocate_columns
 from .group import allocate_work, gather_theta, unpack_group
 from .independence import (
     choose_component,
@@ -65,7 +65,10 @@ N_TEMPERED = 4
 #: Stages after which a swarm that has not reached the posterior is given up.
 _MOST_STAGES = 100
 #: Trials, for each particle, to place the first swarm inside the support.
-_MOST_TRIALS = 500
+_MOST_TRIALS = 5000
+#: Particles whose trials may be used up before one is placed: a swarm that hardly finds its support
+#: is given up soon.
+_HEAD_START = 10
 #: Shares of the moves: the whole vector along the swarm's covariance; along the difference of two
 #: particles; one star alone; the rest exchanges flux within a pair.
 _WALK = 0.3
@@ -122,7 +125,7 @@ def _open_swarm(group, work, swarm, proposal, norms, dof, row, stream):
     for n in range(n_particle):
         while True:
             trials += 1
-            if trials > _MOST_TRIALS * n_particle:
+            if trials > _MOST_TRIALS * (n + _HEAD_START):
                 return np.nan
             c = choose_component(shares, centers.shape[0], stream)
             widen = math.sqrt(0.5 * dof / draw_gamma(stream, 0.5 * dof))
@@ -271,7 +274,7 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
     centers = np.empty((3, n_free))
     factors = np.zeros((3, n_free, n_free))
     spread = np.zeros((n_free, n_free))
-    n_all = N_COLUMN * n + group.n_shared
+    n_all = group.n_column * n + group.n_shared
     gather_theta(group.free, work.state, centers[0])
     numbers[EVALUATIONS] = 0
     numbers[STAGES] = 0
@@ -283,7 +286,7 @@ def temper_group(batch, g, seed, guess, dof, widen, n_move, n_final, swarm, spar
             centers[0],
             guess,
             np.int64(3),
-            allocate_columns(group.window),
+            allocate_columns(group),
             np.zeros((n_all, n_all)),
             np.empty(n_all),
             row,

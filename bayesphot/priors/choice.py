@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,10 @@ class PriorSet:
     """What the sampler is told of each parameter; None stands for the default.
 
     Positions: a disc of ``radius`` pixels (None: 1 FWHM alone, 0.5 FWHM where discs of 1 FWHM
-    meet) times ``x`` and ``y``, distributions of the offset from the start; flux: flat; shape:
-    log-normal about its start; background: as ``fit_background`` says. ``functions`` are log
-    densities in Python, which only emcee can take. ``scene`` is the prior of all sources, whose
+    meet) times ``x`` and ``y``, distributions of the offset from the start; flux: flat; shapes, by
+    their number: log-normal about their starts; background: as ``fit_background`` says.
+    ``functions`` are log densities in Python, which only emcee can take, by parameter or number of
+    a shape. ``scene`` is the prior of all sources, whose
     ``flux_pdf`` then is ``flux``.
     """
 
@@ -44,9 +45,9 @@ class PriorSet:
     x: Prior | None = None
     y: Prior | None = None
     flux: Prior | None = None
-    shape: Prior | None = None
+    shapes: Mapping[int, Prior] = field(default_factory=dict)
     background: Prior | None = None
-    functions: tuple[tuple[str, Callable], ...] = ()
+    functions: tuple[tuple[str | int, Callable], ...] = ()
     scene: ScenePrior | None = None
 
     @property
@@ -61,7 +62,7 @@ class PriorSet:
 def normalise_priors(
     priors: Mapping | ScenePrior | None,
     shape_names: tuple[str, ...],
-    shape_start: float | None = None,
+    shape_start: Sequence[float] = (),
 ) -> PriorSet:
     """Return the prior set of a mapping from parameter names to distributions.
 
@@ -77,8 +78,8 @@ def normalise_priors(
         last two make emcee the engine.
     shape_names : tuple of str
         The PSF's shape parameters.
-    shape_start : float, optional
-        Where the shape starts: its prior must not exclude that.
+    shape_start : sequence of float
+        Where the shapes start: their priors must not exclude that.
 
     Raises
     ------
@@ -98,7 +99,8 @@ def normalise_priors(
         raise TypeError(f"priors must map parameter names to distributions, found {priors!r}")
     names = ("x", "y", "flux", *shape_names, "background")
     chosen: dict[str, Any] = {}
-    functions = []
+    functions: list[tuple[str | int, Callable]] = []
+    shapes: dict[int, Prior] = {}
     for name, prior in priors.items():
         if name == "position":
             if not isinstance(prior, Disc):
@@ -112,15 +114,20 @@ def normalise_priors(
             raise ValueError(
                 f"priors: no parameter {name!r}; there are {sorted((*names, 'position', 'scene'))}"
             )
-        key = "shape" if name in shape_names else name
+        j = shape_names.index(name) if name in shape_names else None
+        key = name if j is None else "shape"
+        start = None if j is None or not len(shape_start) else float(shape_start[j])
         function = _read_function(name, prior)
         if function is not None:
-            _check_function(name, key, function, shape_start)
-            functions.append((key, function))
+            _check_function(name, key, function, start)
+            functions.append((name if j is None else j, function))
+            continue
+        _check_prior(name, key, prior, start)
+        if j is None:
+            chosen[name] = prior
         else:
-            _check_prior(name, key, prior, shape_start)
-            chosen[key] = prior
-    return PriorSet(**chosen, functions=tuple(functions))
+            shapes[j] = prior
+    return PriorSet(**chosen, shapes=shapes, functions=tuple(functions))
 
 
 def _read_scene(scene, priors: Mapping) -> dict[str, Any]:
@@ -202,11 +209,11 @@ def _check_prior(name: str, key: str, prior, shape_start: float | None) -> None:
                 f"priors[{name!r}] must be proper: the data of a faint source do not hold the "
                 f"shape, found {prior!r}"
             )
-        if high <= 0.0:
+        if high <= 0.0 and name != "theta":
             raise ValueError(f"priors[{name!r}] must allow positive values, found {prior!r}")
         if shape_start is not None and not low <= shape_start <= high:
             raise ValueError(
-                f"priors[{name!r}] excludes the start of {shape_start:g} pixels, found {prior!r}"
+                f"priors[{name!r}] excludes the start, {shape_start:g}, found {prior!r}"
             )
 
 

@@ -1,7 +1,20 @@
 """PSF models, and what the kernels need to know of them."""
 
+from bayesphot.psf.analytic import AiryDiskPRF, GaussianPRF, MoffatPRF
+from bayesphot.psf.describe import describe_psf
 from bayesphot.psf.error import PSFError
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
-from bayesphot.psf.model import PSFConfig, describe_psf
+from bayesphot.psf.model import PSFConfig
+from bayesphot.psf.sampled import GriddedPSF, ImagePSF
 
-__all__ = ["IntegratedGaussianPRF", "PSFConfig", "PSFError", "describe_psf"]
+__all__ = [
+    "AiryDiskPRF",
+    "GaussianPRF",
+    "GriddedPSF",
+    "ImagePSF",
+    "IntegratedGaussianPRF",
+    "MoffatPRF",
+    "PSFConfig",
+    "PSFError",
+    "describe_psf",
+]

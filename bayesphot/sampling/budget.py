@@ -8,7 +8,9 @@ import numpy as np
 
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import N_SUMMARY
+from bayesphot.kernels.structs import SHAPE
 from bayesphot.patch import GroupData
+from bayesphot.psf.transforms import read_column
 
 __all__ = ["BatchDraws", "Budget", "allocate_draws", "blank_group", "normal_scores", "pareto_limit"]
 
@@ -66,12 +68,12 @@ class BatchDraws:
     ----------
     source : (3, S, n) array
         x, y, flux of the members.
-    shape : (S or 0, n) array
-        Shape of the members, where free.
+    shape : (J or 0, S, n) array
+        Shapes of the members, where one is free.
     shared : (E, G, n) array
         Values of the shared columns: the sky, less the reference, then nuisances.
-    source_summary : (S, 4, 7) array
-        Median, sd, low, high, R-hat, bulk and tail ESS of x, y, flux, shape.
+    source_summary : (S, C, 7) array
+        Median, sd, low, high, R-hat, bulk and tail ESS of x, y, flux, shapes.
     shared_summary : (E, G, 7) array
         The same of the shared columns.
     stats : (G, 9) array
@@ -121,10 +123,15 @@ def allocate_draws(data: GroupData, budget: Budget, *, shape_free: bool) -> Batc
     batch = data.batch
     n_source, n_group = batch.state.shape[0], batch.rows.shape[0]
     n_shared = batch.shared_prior.shape[1]
-    summary = np.full((n_source, 4, N_SUMMARY), np.nan)
+    n_column = batch.state.shape[1]
+    summary = np.full((n_source, n_column, N_SUMMARY), np.nan)
+    shape = np.empty((n_column - SHAPE if shape_free else 0, n_source, budget.total))
+    for j in range(shape.shape[0]):
+        # Those that are not free keep their values.
+        shape[j] = read_column(batch.psf.kind, j, batch.state[:, SHAPE + j])[:, None]
     return BatchDraws(
         source=np.empty((3, n_source, budget.total)),
-        shape=np.empty((n_source if shape_free else 0, budget.total)),
+        shape=shape,
         shared=np.empty((n_shared, n_group, budget.total)),
         source_summary=summary,
         shared_summary=np.full((n_shared, n_group, N_SUMMARY), np.nan),
@@ -137,7 +144,7 @@ def blank_group(draws: BatchDraws, data: GroupData, group: int) -> None:
     batch = data.batch
     members = slice(batch.source_start[group], batch.source_start[group + 1])
     draws.source[:, members] = np.nan
-    draws.shape[members] = np.nan
+    draws.shape[:, members] = np.nan
     draws.shared[:, group] = np.nan
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, N_SUMMARY, R_HAT, summarise_into
-from bayesphot.kernels.structs import FLUX, INFLATED, LOG_SHAPE, X, Y
+from bayesphot.kernels.structs import FLUX, INFLATED, SHAPE, X, Y
+from bayesphot.psf.transforms import read_column
 from bayesphot.sampling.budget import BatchDraws, Budget, blank_group, normal_scores
 from bayesphot.target import Target
 
@@ -65,20 +66,23 @@ def store_vectors(
     keys = (*target.layout.nonlinear, *target.layout.linear)
     first, n = target.sources.start, target.n_source
     inflated = target.data.batch.noise[INFLATED] > 0.0
-    for place, key in enumerate(keys):
+    kind = target.data.batch.psf.kind
+    for place, (name, _, *j) in enumerate(keys):
+        if name == "shape":
+            vectors[place] = read_column(kind, j[0], vectors[place])
+    if inflated:
         # A scale of the noise is the last parameter.
-        if key[0] == "shape" or (inflated and place == len(keys) - 1):
-            vectors[place] = np.exp(vectors[place])
+        vectors[-1] = np.exp(vectors[-1])
     summary = summarise_vectors(vectors, budget)
     shared = 0
-    for place, (name, k, *_) in enumerate(keys):
+    for place, (name, k, *j) in enumerate(keys):
         if name in COLUMNS:
             draws.source[COLUMNS[name], first + k] = vectors[place]
             draws.source_summary[first + k, COLUMNS[name]] = summary[place]
         elif name == "shape":
             for member in range(first, first + n) if k is None else [first + k]:
-                draws.shape[member] = vectors[place]
-                draws.source_summary[member, LOG_SHAPE] = summary[place]
+                draws.shape[j[0], member] = vectors[place]
+                draws.source_summary[member, SHAPE + j[0]] = summary[place]
         else:
             draws.shared[shared, g] = vectors[place]
             draws.shared_summary[shared, g] = summary[place]

@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from bayesphot.kernels import batches, group, structs
 from bayesphot.patch import GroupData, Pixels, SourceState, cut_batch
+from bayesphot.psf import IntegratedGaussianPRF, describe_psf
 from bayesphot.settings import ModelSettings
 
 #: Interpreted kernels are a hundred times slower: heavy tests do less there, or nothing.
@@ -110,7 +111,9 @@ class Scene:
 
 def make_settings(**changes) -> ModelSettings:
     """Return settings of a Gaussian of sigma 1.3 px."""
-    start = {"psf_kind": 0, "shape_names": ("sigma",), "shape_start": SIGMA, "fwhm": 2.35 * SIGMA}
+    model = IntegratedGaussianPRF(sigma=SIGMA)
+    model.sigma.fixed = changes.get("shape", "fixed") == "fixed"
+    start = {"psf": describe_psf(model)}
     return ModelSettings(**(start | {"fit_shape": (9, 9), "background": "flat"} | changes))
 
 
@@ -153,7 +156,7 @@ def make_scene(
     value = truth.copy()
     value[:, :2] += rng.normal(0.0, start_error, (n, 2))
     value[:, 2] *= rng.uniform(0.9, 1.1, n)
-    table = np.zeros((n, structs.N_PRIOR))
+    table = np.zeros((n, structs.SHAPE_MEAN + structs.N_SHAPE_PRIOR))
     table[:, :2] = value[:, :2]
     table[:, structs.RADIUS] = radius
     table[:, structs.FLUX_FLOOR] = -np.inf
@@ -184,7 +187,7 @@ def move_to_patch(data: GroupData, g: int, theta, free) -> np.ndarray:
     """Return nonlinear parameters with positions in patch pixels."""
     _, _, row, col = data.batch.rows[g]
     origin = {"x": col, "y": row, "shape": 0}
-    return np.array([v - origin[name] for v, (name, _) in zip(theta, free, strict=True)])
+    return np.array([v - origin[name] for v, (name, *_) in zip(theta, free, strict=True)])
 
 
 def normal_scores(total: int) -> np.ndarray:
@@ -213,7 +216,7 @@ def sample(
     has_shape = bool(np.any(batch.free >= 2 * owner))
     chains = structs.Kept(
         source=np.full((3, n_source, total), np.nan),
-        shape=np.full((n_source if has_shape else 0, total), np.nan),
+        shape=np.full((int(has_shape), n_source, total), np.nan),
         shared=np.full((n_sky, n_group, total), np.nan),
         source_summary=np.full((n_source, 4, 7), np.nan),
         shared_summary=np.full((n_sky, n_group, 7), np.nan),

@@ -15,7 +15,7 @@ from scipy.special import erf
 CENTER = slice(0, 2)
 RADIUS = 2
 POSITION_PRECISION = slice(3, 5)
-FLUX_MEAN, FLUX_PRECISION, FLUX_FLOOR, SHAPE_MEAN, SHAPE_PRECISION = 5, 6, 7, 8, 9
+FLUX_MEAN, FLUX_PRECISION, FLUX_FLOOR, SHAPE_MEAN, SHAPE_PRECISION = 5, 6, 7, 26, 27
 
 
 def integrate_axis(pixel, center, sigma):
@@ -44,7 +44,7 @@ class OracleGroup:
     """Good pixels of one group, each once, and everything its posterior needs.
 
     ``data`` are less the neighbours; ``free`` names the nonlinear parameters as ("x", k),
-    ("y", k), ("shape", k), or ("shape", None) where all sources share one.
+    ("y", k), ("shape", k, 0), or ("shape", None, 0) where all sources share one.
     """
 
     x: np.ndarray
@@ -89,14 +89,14 @@ def cut_group(image, weight, boxes, n_sky, **others):
 def start_theta(group):
     """Return the free nonlinear parameters of the group's state."""
     column = {"x": 0, "y": 1, "shape": 3}
-    return np.array([group.state[k or 0, column[name]] for name, k in group.free])
+    return np.array([group.state[k or 0, column[name]] for name, k, *_ in group.free])
 
 
 def place_sources(group, theta):
     """Return the (n, 4) sources with the nonlinear parameters put in."""
     state = np.array(group.state, dtype=np.result_type(theta, float))
     column = {"x": 0, "y": 1, "shape": 3}
-    for value, (name, k) in zip(theta, group.free, strict=True):
+    for value, (name, k, *_) in zip(theta, group.free, strict=True):
         state[slice(None) if k is None else k, column[name]] = value
     return state
 
@@ -146,7 +146,7 @@ def log_prior(group, theta):
             if meet and (state[k, :2] - state[m, :2]) @ between < 0:
                 return -np.inf
     value = -0.5 * np.sum(offset**2 * group.prior[:, POSITION_PRECISION])
-    for name, k in group.free:
+    for name, k, *_ in group.free:
         if name == "shape":
             k = k or 0
             off = state[k, 3] - group.prior[k, SHAPE_MEAN]
@@ -186,7 +186,7 @@ def residuals(group, joint):
     rows.append(np.sqrt(group.shared_prior[:, 1]) * (sky - group.shared_prior[:, 0]))
     offset = state[:, :2] - group.prior[:, CENTER]
     rows.append((np.sqrt(group.prior[:, POSITION_PRECISION]) * offset).ravel())
-    for name, k in group.free:
+    for name, k, *_ in group.free:
         if name == "shape":
             k = k or 0
             root = np.sqrt(group.prior[k, SHAPE_PRECISION])
@@ -236,7 +236,7 @@ def invert_conditional(group, fisher, k):
     """Return the variance of flux k with its mates' fluxes and positions held fixed."""
     n, m = group.n_source, group.n_linear
     keep = [k, *range(n, m)]
-    keep += [m + a for a, (name, owner) in enumerate(group.free) if owner in (k, None)]
+    keep += [m + a for a, (name, owner, *_) in enumerate(group.free) if owner in (k, None)]
     return np.linalg.inv(fisher[np.ix_(keep, keep)])[0, 0]
 
 

@@ -76,7 +76,7 @@ def test_every_form_of_table_gives_the_same_catalog(form) -> None:
     np.testing.assert_array_equal(catalog.group_id, COLUMNS["group_id"])
     np.testing.assert_array_equal(catalog.iter_detected, 1)
     np.testing.assert_array_equal(catalog.flags, 0)
-    assert np.isnan(catalog.sigma).all()
+    np.testing.assert_array_equal(catalog.start_shape("sigma", 1.5), 1.5)
     assert len(catalog) == 3
 
 
@@ -261,7 +261,7 @@ def test_columns_of_different_lengths_are_refused() -> None:
 
 def test_sigma_is_read_and_must_be_positive() -> None:
     table = {"x": [1.0, 2], "y": [1.0, 2], "sigma_0": [1.5, np.nan]}
-    np.testing.assert_array_equal(read_positions(table).sigma, [1.5, np.nan])
+    np.testing.assert_array_equal(read_positions(table).start_shape("sigma", 2.0), [1.5, 2.0])
     with pytest.raises(ValueError, match=r"sigma_0 must be positive.*found -2\.0 in row 1"):
         read_positions(table | {"sigma_0": [1.5, -2]})
 

@@ -61,8 +61,8 @@ def evaluate(data, g, theta, free):
 
 def evaluate_gradient(data, g, theta, free):
     unpacked, work = open_group(data, g)
-    columns = open_kernel(gram.allocate_columns)(unpacked.window)
-    n_all = gram.N_COLUMN * unpacked.n_source + unpacked.n_shared
+    columns = open_kernel(gram.allocate_columns)(unpacked)
+    n_all = unpacked.n_column * unpacked.n_source + unpacked.n_shared
     gradient = np.full(len(free), np.nan)
     value = open_kernel(laplace.log_density_gradient)(
         move_to_patch(data, g, theta, free),
@@ -229,7 +229,7 @@ def test_densities_of_offsets_and_shapes_are_added_as_they_are(shape) -> None:
             plain.batch(), 0, theta, group.free
         )
         expected = 0.0
-        for value, (name, k) in zip(theta, group.free, strict=True):
+        for value, (name, k, *_) in zip(theta, group.free, strict=True):
             if name == "x":
                 expected += x.logpdf(value - plain.sources.center[k, 0])
             elif name == "shape":

@@ -65,7 +65,7 @@ def read_joint(scene, group, fit, g):
     """Return the joint vector of a fit in the oracle's order."""
     source = fit.source[scene.members(g)]
     column = {"x": 0, "y": 1, "shape": 3}
-    theta = [source[k or 0, column[name]] for name, k in group.free]
+    theta = [source[k or 0, column[name]] for name, k, *_ in group.free]
     fluxes = source[:, 2] if group.free_flux else []
     return np.concatenate([fluxes, fit.shared[g], theta])
 
@@ -166,6 +166,12 @@ def test_positions_stay_on_their_disc() -> None:
     assert np.all(np.isfinite(fit.source))
 
 
+def score_width(data, fit):
+    """Return scores and information of the one shape of a Gaussian."""
+    scores, information = fitting.score_shapes(data, fit, np.array([0]))
+    return scores[:, 0], information[:, 0, 0]
+
+
 def blind(scene, good):
     """Return the scene with all pixels bad but where ``good``."""
     pixels = replace(scene.pixels, weight=np.where(good, scene.pixels.weight, 0.0))
@@ -259,7 +265,7 @@ def profile_over_shape(group, log_sigma):
 def test_shape_score_is_the_slope_of_the_profile_likelihood(seed, background) -> None:
     scene = make_scene(80 + seed, (1, 2), shape="image", background=background)
     data = scene.batch(sampling=False)
-    score, information = fitting.score_shape(data, fit_closely(data))
+    score, information = score_width(data, fit_closely(data))
     h = 1e-3
     for g in range(scene.n_group):
         group = scene.oracle_group(g, sampling=False)
@@ -280,7 +286,7 @@ def _with_free_shape(group):
     joint = np.append(oracle.fit_group(group), group.state[0, 3])
     prior = group.prior.copy()
     prior[:, oracle.SHAPE_PRECISION] = 0.0
-    return replace(group, free=(*group.free, ("shape", None)), prior=prior), joint
+    return replace(group, free=(*group.free, ("shape", None, 0)), prior=prior), joint
 
 
 def test_information_is_the_curvature_of_a_noiseless_profile_likelihood() -> None:
@@ -290,7 +296,7 @@ def test_information_is_the_curvature_of_a_noiseless_profile_likelihood() -> Non
     noiseless = replace(scene.pixels, data=oracle.render_image(scene.pixels.data.shape, value))
     scene = replace(scene, pixels=noiseless)
     data = scene.batch(sampling=False)
-    score, information = fitting.score_shape(data, fit_closely(data))
+    score, information = score_width(data, fit_closely(data))
     group, h = scene.oracle_group(0, sampling=False), 2e-3
     down, middle, up = (profile_over_shape(group, group.state[0, 3] + s * h) for s in (-1, 0, 1))
     assert abs(score[0]) < 1e-4 * information[0]
@@ -301,5 +307,5 @@ def test_a_group_whose_shape_is_unknowable_has_no_information() -> None:
     scene = blind(make_scene(91, (1,), shape="image"), False)
     with np.errstate(divide="ignore", invalid="ignore"):
         data = scene.batch(sampling=False, everywhere=False)
-        score, information = fitting.score_shape(data, fitting.fit_groups(data))
+        score, information = score_width(data, fitting.fit_groups(data))
     assert (score[0], information[0]) == (0.0, 0.0)

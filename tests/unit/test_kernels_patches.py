@@ -13,6 +13,9 @@ from bayesphot import fitting
 from bayesphot.kernels import batches, structs
 from bayesphot.kernels.patches import render_into
 from bayesphot.kernels.psf import REACH
+from bayesphot.psf import IntegratedGaussianPRF, describe_psf
+
+PSF = describe_psf(IntegratedGaussianPRF(sigma=SIGMA))
 
 #: A pixel of a unit source is the product of two profiles good to 2e-9.
 PIXEL_ERROR = 4e-9
@@ -153,7 +156,7 @@ def test_sky_columns_are_a_level_and_slopes_about_the_middle() -> None:
 @pytest.mark.parametrize("sigma", [0.3, 1.3, 4.0])
 def test_a_rendered_source_sums_to_its_flux(sigma) -> None:
     image = np.zeros((81, 81))
-    render_into(image, np.array([[40.3, 39.6, 250.0, np.log(sigma)]]), structs.GAUSSIAN)
+    render_into(image, np.array([[40.3, 39.6, 250.0, np.log(sigma)]]), PSF.data)
     assert image.sum() == pytest.approx(250.0, rel=1e-8)
     if sigma < 1.0:
         return
@@ -169,7 +172,7 @@ def test_rendering_equals_erf_and_adds() -> None:
         [rng.uniform(-3, 33, (12, 2)), rng.uniform(-50, 500, 12), np.log(rng.uniform(0.5, 2.5, 12))]
     )
     image = np.full((30, 31), 7.0)
-    render_into(image, sources, structs.GAUSSIAN)
+    render_into(image, sources, PSF.data)
     expected = 7.0 + oracle.render_image(image.shape, sources)
     # Each source ends at 8 sigma, where 1e-15 of it is left.
     np.testing.assert_allclose(image, expected, atol=PIXEL_ERROR * np.abs(sources[:, 2]).sum())
@@ -178,14 +181,14 @@ def test_rendering_equals_erf_and_adds() -> None:
 @pytest.mark.parametrize("place", [(-500.0, 5.0), (5.0, 1e6), (-11.0, -11.0)])
 def test_sources_out_of_reach_leave_the_image_alone(place) -> None:
     image = np.zeros((12, 12))
-    render_into(image, np.array([[*place, 100.0, np.log(SIGMA)]]), structs.GAUSSIAN)
+    render_into(image, np.array([[*place, 100.0, np.log(SIGMA)]]), PSF.data)
     assert np.abs(image).max() < PIXEL_ERROR * 100
     assert REACH * SIGMA < 11.5
 
 
 def test_no_sources_change_nothing() -> None:
     image = np.zeros((5, 5))
-    render_into(image, np.empty((0, 4)), structs.GAUSSIAN)
+    render_into(image, np.empty((0, 4)), PSF.data)
     np.testing.assert_array_equal(image, 0.0)
 
 
@@ -193,10 +196,11 @@ def test_the_kind_number_decides_what_a_source_looks_like() -> None:
     """Rendering, cutting and the density all ask the same switch; a kind that is none is dark."""
     none = 99
     image = np.zeros((9, 9))
-    render_into(image, np.array([[4.0, 4.0, 100.0, np.log(SIGMA)]]), none)
+    dark = PSF.data._replace(kind=np.int64(none))
+    render_into(image, np.array([[4.0, 4.0, 100.0, np.log(SIGMA)]]), dark)
     assert not image.any()
     scene = make_scene(7, (1, 1), pitch=8)
-    dark = replace(scene, settings=replace(scene.settings, psf_kind=none)).batch()
+    dark = replace(scene, settings=replace(scene.settings, psf=replace(PSF, kind=none))).batch()
     # The group's own light was not taken out of the model, and its columns are empty.
     np.testing.assert_array_equal(
         cut_plane(dark, 0, dark.batch.neighbours),

@@ -27,7 +27,7 @@ LAYOUTS = [
 def test_a_group_of_two_reads_as_expected() -> None:
     layout = Layout(2, shape="shared", n_sky=1)
     assert layout.linear == (("flux", 0, 0), ("flux", 1, 0), ("sky", 0, 0))
-    assert layout.nonlinear == (("x", 0), ("y", 0), ("x", 1), ("y", 1), ("shape", None))
+    assert layout.nonlinear == (("x", 0), ("y", 0), ("x", 1), ("y", 1), ("shape", None, 0))
     assert layout.names == (
         "flux[0]", "flux[1]", "sky[0]", "x[0]", "y[0]", "x[1]", "y[1]", "shape",
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_the_kernels_read_the_codes_as_the_layout_means_them(layout) -> None:
     column = {"x": 0, "y": 1, "shape": 3}
     theta = 100.0 + np.arange(layout.n_nonlinear)
     expected = state.copy()
-    for value, (name, k) in zip(theta, layout.nonlinear, strict=True):
+    for value, (name, k, *_) in zip(theta, layout.nonlinear, strict=True):
         expected[slice(None) if k is None else k, column[name]] = value
     open_kernel(scatter_theta)(theta, layout.codes, state)
     np.testing.assert_array_equal(state, expected)

@@ -41,9 +41,9 @@ def draw_states(scene, data, n_draw, rng):
     source[:2] += rng.normal(0.0, 0.2, (2, n_source, n_draw))
     if scene.settings.free_flux:
         source[2] *= rng.uniform(0.8, 1.2, source[2].shape)
-    shape = np.empty((0, n_draw))
+    shape = np.empty((0, n_source, n_draw))
     if scene.settings.shape != "fixed":
-        shape = np.exp(batch.state[:, 3:] + rng.normal(0.0, 0.05, (n_source, n_draw)))
+        shape = np.exp(batch.state[:, 3:] + rng.normal(0.0, 0.05, (n_source, n_draw)))[None]
     return source, shape, rng.normal(0.0, 0.5, (n_shared, scene.n_group, n_draw))
 
 
@@ -52,7 +52,7 @@ def model_of(scene, group, draws, g, m):
     source, shape, shared = draws
     model = group.sky @ shared[:, g, m] if group.sky.shape[1] else np.zeros(group.x.size)
     for k in range(*scene.members(g).indices(10**6)):
-        log_shape = scene.sources.value[k, 3] if shape.shape[0] == 0 else np.log(shape[k, m])
+        log_shape = scene.sources.value[k, 3] if shape.shape[0] == 0 else np.log(shape[0, k, m])
         model = model + oracle.render_source(group.x, group.y, [*source[:, k, m], log_shape])
     return model
 

@@ -103,7 +103,7 @@ def test_each_name_finds_its_place() -> None:
         radius=1.5,
         y=given["y"],
         flux=given["flux"],
-        shape=given["sigma"],
+        shapes={0: given["sigma"]},
         background=given["background"],
     )
 
@@ -190,7 +190,7 @@ def test_impossible_distributions_are_refused(make, text) -> None:
 @pytest.mark.parametrize("given", [stats.gamma(2.0), lambda v: -np.abs(v)])
 def test_scipy_and_callables_become_functions(given) -> None:
     found = normalise_priors({"flux": given, "sigma": given}, ("sigma",))
-    assert [name for name, _ in found.functions] == ["flux", "shape"]
+    assert [name for name, _ in found.functions] == ["flux", 0]
     assert found.flux is None
     assert found.has_flux
     value = found.functions[0][1](np.array([1.5]))
@@ -252,7 +252,7 @@ def test_the_class_of_a_scene_is_no_prior(priors, name) -> None:
 )
 def test_priors_that_exclude_the_start_or_fail_are_refused(name, prior, text) -> None:
     with pytest.raises(ValueError, match=rf"priors\['{name}'\].*{text}"):
-        normalise_priors({name: prior}, ("sigma",), 2.0)
+        normalise_priors({name: prior}, ("sigma",), [2.0])
 
 
 @pytest.mark.parametrize(("name", "parameter"), [("x", "x_0"), ("sigma", "sigma")])

@@ -9,11 +9,12 @@ from astropy.table import Table
 from kernel_scene import INTERPRETED
 
 import bayesphot as bp
-from bayesphot.psf import PSFError
+from bayesphot.psf import PSFError, describe_psf
 from bayesphot.render import render_mode
 
 SIGMA, NOISE, FLUX, SIDE = 1.5, 3.0, 20_000.0, 33
 BOX = slice(10, 23)
+PSF = describe_psf(bp.IntegratedGaussianPRF(sigma=SIGMA))
 
 
 def differentiate_width(x, y, place, sigma):
@@ -42,7 +43,7 @@ def make_star(seed, place, sigma=SIGMA):
 def test_the_mode_of_the_width_is_the_derivative_of_the_psf() -> None:
     y, x = np.mgrid[:SIDE, :SIDE].astype(float)
     state = np.array([[15.3, 16.1, 3.0, np.log(SIGMA)], [12.0, 20.4, 5.0, np.log(SIGMA)]])
-    mode = render_mode((SIDE, SIDE), state, 0, PSFError(width=0.01), 0)
+    mode = render_mode((SIDE, SIDE), state, PSF, PSFError(width=0.01), 0)
     expected = sum(s[2] * differentiate_width(x, y, s[:2], SIGMA) for s in state)
     # The kernel's profiles are good to 1e-9, over a step of 2e-3.
     np.testing.assert_allclose(mode, expected, atol=1e-5)
@@ -56,7 +57,7 @@ def test_a_mode_given_as_an_image_follows_its_source(oversampling) -> None:
     error = PSFError(width=0.0, modes=[(mode, 0.02)], oversampling=oversampling)
     assert error.amplitude_sd == (0.02,)
     state = np.array([[15.3, 16.1, 3.0, np.log(SIGMA)], [1.2, 2.4, 5.0, np.log(SIGMA)]])
-    found = render_mode((SIDE, SIDE), state, 0, error, 0)
+    found = render_mode((SIDE, SIDE), state, PSF, error, 0)
     y, x = np.mgrid[:SIDE, :SIDE].astype(float)
     expected = sum(
         f * np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / 4.0) * (x - u) for u, v, f, _ in state

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import bayesphot as bp
-from bayesphot.kernels.structs import GAUSSIAN
+from bayesphot.psf import describe_psf
 from bayesphot.render import render_sources
 
 SIGMA = 2.0
 NOISE = 5.0
+PSF = describe_psf(bp.IntegratedGaussianPRF(sigma=SIGMA))
 #: Seeds of scenes in which the restarted fit is kept (so that the test can fail).
 SEEDS = {"x_0": 1, "flux": 29}
 
@@ -20,7 +21,7 @@ def make_pair(seed: int):
     rng = np.random.default_rng(seed)
     second = [20.0 + rng.uniform(1.0, 2.0), 20.0 + rng.uniform(-1.0, 1.0), 500.0, np.log(SIGMA)]
     truth = np.array([[20.0, 20.0, 800.0, np.log(SIGMA)], second])
-    image = render_sources((40, 40), truth, GAUSSIAN) + rng.normal(0.0, NOISE, (40, 40))
+    image = render_sources((40, 40), truth, PSF) + rng.normal(0.0, NOISE, (40, 40))
     x, y = truth[:, 0] + rng.normal(0.0, 0.7, 2), truth[:, 1] + rng.normal(0.0, 0.7, 2)
     return image, {"x_0": x, "y_0": y, "flux_0": truth[:, 2]}
 
@@ -37,5 +38,5 @@ def test_restarted_fits_keep_fixed_parameters(name):
     state = [result["x_fit"], result["y_fit"], result["flux_fit"], np.full(2, np.log(SIGMA))]
     # The table says what is fixed; the image shows what the fit used. Rounding alone divides them.
     np.testing.assert_allclose(
-        result.model_image, render_sources(image.shape, np.transpose(state), GAUSSIAN), atol=1e-9
+        result.model_image, render_sources(image.shape, np.transpose(state), PSF), atol=1e-9
     )

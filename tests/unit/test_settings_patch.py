@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernel_scene import SIGMA, make_scene, make_settings
 
-from bayesphot.kernels.structs import N_DENSITY, N_PRIOR
+from bayesphot.kernels.structs import N_DENSITY, N_SHAPE_PRIOR, SHAPE_MEAN
 from bayesphot.patch import make_boxes
 from bayesphot.priors import Normal, PriorSet
 
@@ -86,7 +86,7 @@ def test_arrays_of_a_batch_are_what_the_kernels_compile_for() -> None:
             assert value.flags.c_contiguous, name
             assert value.flags.writeable, name
             assert value.dtype.isnative, name
-    assert batch.prior.shape == (6, N_PRIOR)
+    assert batch.prior.shape == (6, SHAPE_MEAN + N_SHAPE_PRIOR)
     assert batch.shared_prior.shape == (3, 3, 2 + N_DENSITY)
 
 

@@ -1,0 +1,113 @@
+"""Sampled PSFs as the kernels take them: spline coefficients in phases."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesphot.kernels.structs import (
+    ENVELOPE,
+    N_CELL,
+    N_PLACE,
+    N_RING,
+    ORIGIN,
+    OVERSAMPLING,
+    PSF_REACH,
+    PSF_TABLE,
+    PSF_WIDTH,
+)
+
+__all__ = ["build_table", "find_fwhm", "find_sigma"]
+
+#: Pixels of nothing about an image: the spline's ringing at an edge that is not dark falls by 3.7
+#: with each.
+MARGIN = 8
+
+
+def build_table(
+    images: np.ndarray,
+    oversampling: tuple[int, int],
+    origin: tuple[float, float],
+    places: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """Return the numbers of a sampled PSF for the kernels.
+
+    Parameters
+    ----------
+    images : (gy, gx, ny, nx) array
+        The PSF's value at unit flux at each place of the detector.
+    oversampling : (int, int)
+        Pixels of an image to one of the data, along y and x.
+    origin : (float, float)
+        Pixel (y, x) of an image on which the source's position falls.
+    places : (gy,) and (gx,) arrays
+        Coordinates y and x on the detector.
+
+    Returns
+    -------
+    (n,) array
+        Header, places and, for each place, the coefficients of cubic B-splines (Unser 1999) in
+        phases: those an oversampling apart side by side.
+    """
+    from scipy.ndimage import spline_filter
+
+    n_y, n_x = images.shape[-2:]
+    sides, before = [], []
+    for side, step in ((n_y, oversampling[0]), (n_x, oversampling[1])):
+        # A cell more on each side, so that pixels that miss one coefficient miss nothing.
+        front = -(-(MARGIN + step) // step) * step
+        total = -(-(front + side + MARGIN + step) // step) * step
+        before.append(front)
+        sides.append(total)
+    cells = sides[0] // oversampling[0], sides[1] // oversampling[1]
+    parts = []
+    for image in images.reshape(-1, n_y, n_x):
+        padded = np.zeros(sides)
+        padded[before[0] : before[0] + n_y, before[1] : before[1] + n_x] = image
+        coefficients = spline_filter(padded, order=3, mode="mirror")
+        phases = coefficients.reshape(cells[0], oversampling[0], cells[1], oversampling[1])
+        parts.append(phases.transpose(1, 3, 0, 2).ravel())
+    head = np.zeros(PSF_TABLE)
+    head[OVERSAMPLING : OVERSAMPLING + 2] = oversampling
+    head[ORIGIN : ORIGIN + 2] = origin[0] + before[0], origin[1] + before[1]
+    head[N_CELL : N_CELL + 2] = cells
+    head[N_PLACE : N_PLACE + 2] = images.shape[:2]
+    head[PSF_WIDTH] = 1.0
+    reach, envelope = _find_envelope(images, oversampling, origin)
+    head[PSF_REACH] = reach
+    head[ENVELOPE : ENVELOPE + N_RING] = envelope
+    return np.concatenate([head, places[0], places[1], *parts])
+
+
+def _find_envelope(images, oversampling, origin) -> tuple[float, np.ndarray]:
+    """Return the radius that holds the images, pixels, and the largest values outside rings."""
+    n_y, n_x = images.shape[-2:]
+    dy = (np.arange(n_y) - origin[0]) / oversampling[0]
+    dx = (np.arange(n_x) - origin[1]) / oversampling[1]
+    # Square windows: a ring is a square's rim.
+    distance = np.maximum(np.abs(dy)[:, None], np.abs(dx)[None, :])
+    reach = float(distance.max()) + 1.0
+    largest = np.abs(images).max(axis=(0, 1))
+    ring = np.minimum((distance / reach * N_RING).astype(int), N_RING - 1)
+    rims = np.zeros(N_RING)
+    np.maximum.at(rims, ring.ravel(), largest.ravel())
+    return reach, np.maximum.accumulate(rims[::-1])[::-1]
+
+
+def find_sigma(image: np.ndarray, oversampling: tuple[int, int]) -> float:
+    """Return the sigma, in pixels, of the Gaussian that is as noisy to fit as an image.
+
+    The flux of a source of known place has the error ``noise / sqrt(sum phi^2)``, for a Gaussian
+    ``2 sqrt(pi) sigma noise`` (King 1983: the noise-equivalent area is 1 / sum phi^2).
+    """
+    square = np.sum(image**2) / (oversampling[0] * oversampling[1])
+    return float(1.0 / np.sqrt(4.0 * np.pi * square))
+
+
+def find_fwhm(image: np.ndarray, oversampling: tuple[int, int]) -> float:
+    """Return the FWHM, in pixels, of the circle as large as the part above half the maximum."""
+    from scipy.ndimage import zoom
+
+    fine = 4
+    above = np.count_nonzero(zoom(image, fine, order=3) > 0.5 * image.max())
+    area = above / (fine**2 * oversampling[0] * oversampling[1])
+    return float(2.0 * np.sqrt(area / np.pi))

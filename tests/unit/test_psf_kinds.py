@@ -1,0 +1,360 @@
+"""Every kind of PSF in the kernels, against plain numpy and scipy written down here."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from kernel_scene import INTERPRETED, open_kernel
+from scipy import special
+from scipy.interpolate import RectBivariateSpline
+
+import bayesphot as bp
+from bayesphot.kernels import analytic
+from bayesphot.kernels.columns import fill_places, fill_unit_images
+from bayesphot.psf import describe_psf
+from bayesphot.render import render_sources
+
+#: Sides of the subpixels over which the oracle sums: midpoints of 1/40 px are good to 1e-5 of the
+#: curvature, itself a few times the peak.
+FINE = 10 if INTERPRETED else 40
+
+
+def gauss(dx, dy, x_fwhm, y_fwhm, theta):
+    a, b = x_fwhm / 2.3548200450309493, y_fwhm / 2.3548200450309493
+    turn = np.deg2rad(theta)
+    u, v = np.cos(turn) * dx + np.sin(turn) * dy, np.cos(turn) * dy - np.sin(turn) * dx
+    return np.exp(-0.5 * (u**2 / a**2 + v**2 / b**2)) / (2 * np.pi * a * b)
+
+
+def moffat(dx, dy, alpha, beta):
+    return (beta - 1) / (np.pi * alpha**2) * (1 + (dx**2 + dy**2) / alpha**2) ** -beta
+
+
+def airy(dx, dy, radius):
+    first_zero = special.jn_zeros(1, 1)[0]
+    z = np.maximum(first_zero * np.hypot(dx, dy) / radius, 1e-12)
+    return first_zero**2 / (4 * np.pi * radius**2) * (2 * special.j1(z) / z) ** 2
+
+
+ANALYTIC = {
+    "gauss": (bp.GaussianPRF, gauss, {"x_fwhm": 3.1, "y_fwhm": 2.2, "theta": 25.0}),
+    "wide gauss": (bp.GaussianPRF, gauss, {"x_fwhm": 5.0, "y_fwhm": 7.0, "theta": -70.0}),
+    "undersampled gauss": (bp.GaussianPRF, gauss, {"x_fwhm": 1.2, "y_fwhm": 1.0, "theta": 10.0}),
+    "moffat": (bp.MoffatPRF, moffat, {"alpha": 2.3, "beta": 2.8}),
+    "narrow moffat": (bp.MoffatPRF, moffat, {"alpha": 1.0, "beta": 4.765}),
+    "airy": (bp.AiryDiskPRF, airy, {"radius": 3.0}),
+    "undersampled airy": (bp.AiryDiskPRF, airy, {"radius": 1.4}),
+}
+
+
+def integrate_pixels(function, x, y, place, shape):
+    """Return the integrals over unit pixels by midpoints of subpixels."""
+    step = (np.arange(FINE) + 0.5) / FINE - 0.5
+    dx = (x - place[0])[..., None, None] + step[None, :]
+    dy = (y - place[1])[..., None, None] + step[:, None]
+    return function(dx, dy, **shape).mean(axis=(-2, -1))
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_an_analytic_model_is_its_formula_integrated_over_the_pixel(name) -> None:
+    model, function, shape = ANALYTIC[name]
+    place = (10.3, 8.6)
+    y, x = np.mgrid[3:15, 4:17].astype(float)
+    found = model(flux=2.0, x_0=place[0], y_0=place[1], **shape)(x, y)
+    expected = 2.0 * integrate_pixels(function, x, y, place, shape)
+    # Midpoints err by h^2 / 24 of the Laplacian, here at most 8 peaks per square pixel.
+    np.testing.assert_allclose(found, expected, atol=8.0 / 24.0 / FINE**2 * expected.max())
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_nodes_are_enough_for_the_pixel(name) -> None:
+    """The sums agree with ones of many more nodes, to 1e-6 of the peak."""
+    model, function, shape = ANALYTIC[name]
+    node, weight = np.polynomial.legendre.leggauss(24)
+    y, x = np.mgrid[-4:5, -4:5].astype(float)
+    dx = (x - 0.3)[..., None, None] + 0.5 * node[None, :]
+    dy = (y + 0.4)[..., None, None] + 0.5 * node[:, None]
+    expected = np.einsum("yxba,a,b->yx", function(dx, dy, **shape), weight, weight) / 4.0
+    found = model(flux=1.0, x_0=0.3, y_0=-0.4, **shape)(x, y)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * expected.max())
+
+
+def test_bessel_functions_are_those_of_scipy() -> None:
+    z = np.concatenate([[0.0, 1e-6], np.linspace(0.01, 300.0, 300 if INTERPRETED else 4000)])
+    found = np.array([open_kernel(analytic.bessel)(v) for v in z])
+    np.testing.assert_allclose(found[:, 0], special.j0(z), atol=2e-11)
+    expected = np.where(z > 0, 2 * special.j1(z) / np.maximum(z, 1e-300), 1.0)
+    np.testing.assert_allclose(found[:, 1], expected, atol=2e-11)
+
+
+def make_image(oversampling, shape, origin=None):
+    """Return an image that is not symmetric: a bell with a shoulder."""
+    step = np.broadcast_to(oversampling, 2)
+    middle = [(side - 1) / 2 for side in shape] if origin is None else origin[::-1]
+    dy = ((np.arange(shape[0]) - middle[0]) / step[0])[:, None]
+    dx = ((np.arange(shape[1]) - middle[1]) / step[1])[None, :]
+    image = np.exp(-0.5 * (dx**2 + dy**2) / 1.2**2)
+    return 0.1 * (image + 0.3 * np.exp(-0.5 * ((dx - 1) ** 2 + (dy + 0.5) ** 2) / 0.9**2))
+
+
+SAMPLED = {
+    "native": (1, (21, 23), None),
+    "oversampled": (4, (61, 61), None),
+    "even sides": (3, (40, 46), None),
+    "two oversamplings": ((2, 5), (31, 71), None),
+    "an origin of its own": (4, (61, 57), (25.5, 31.0)),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_an_image_is_interpolated_by_a_cubic_spline(name) -> None:
+    oversampling, shape, origin = SAMPLED[name]
+    image = make_image(oversampling, shape, origin)
+    model = bp.ImagePSF(image, oversampling=oversampling, origin=origin, x_0=7.3, y_0=6.45)
+    y, x = np.mgrid[3:10, 4:12].astype(float)
+    step = np.broadcast_to(oversampling, 2)
+    middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2) if origin is None else origin
+    spline = RectBivariateSpline(np.arange(shape[0]), np.arange(shape[1]), image, s=0)
+    expected = spline.ev((y - 6.45) * step[0] + middle[1], (x - 7.3) * step[1] + middle[0])
+    # The splines differ at the image's edge alone, whose echo falls by 3.7 with each pixel.
+    np.testing.assert_allclose(model(x, y), expected, atol=1e-6)
+
+
+def test_an_image_has_its_own_values_at_its_pixels_and_nothing_outside() -> None:
+    image = make_image(1, (21, 21))
+    model = bp.ImagePSF(image, x_0=30, y_0=30)
+    y, x = np.mgrid[:61, :61]
+    rendered = model(x, y)
+    np.testing.assert_allclose(rendered[20:41, 20:41], image, atol=1e-12)
+    # The edge of an image that is not dark there rings for a few pixels.
+    outside = np.ones((61, 61), bool)
+    outside[10:51, 10:51] = False
+    assert not rendered[outside].any()
+    assert model.enclosed_fraction == pytest.approx(image.sum())
+
+
+def test_a_width_factor_stretches_and_keeps_the_light() -> None:
+    image = make_image(4, (121, 121))
+    wide = bp.ImagePSF(image, oversampling=4, x_0=25.2, y_0=24.7, width=1.3)
+    y, x = np.mgrid[:51, :51]
+    plain = bp.ImagePSF(image, oversampling=4, x_0=0.0, y_0=0.0)
+    expected = plain((x - 25.2) / 1.3, (y - 24.7) / 1.3) / 1.3**2
+    np.testing.assert_allclose(wide(x, y), expected, atol=1e-12)
+    assert wide(x, y).sum() == pytest.approx(image.sum() / 16, rel=1e-4)
+
+
+def make_grid(n_y=3, n_x=2):
+    """Return images of other widths at places of a grid, shuffled."""
+    side = np.arange(-20, 21) / 2
+    images, places = [], []
+    for row in range(n_y):
+        for column in range(n_x):
+            s = 1.2 + 0.2 * row + 0.3 * column
+            images.append(np.exp(-0.5 * (side[:, None] ** 2 + side**2) / s**2) / (6.3 * s**2))
+            places.append((40.0 * column, 25.0 * row + 3.0))
+    order = np.random.default_rng(1).permutation(len(images))
+    return np.array(images)[order], np.array(places)[order]
+
+
+@pytest.mark.parametrize(
+    "place", [(10.3, 9.1), (33.0, 40.7), (0.0, 3.0), (40.0, 53.0), (-7.2, 30.0), (55.0, 90.0)]
+)
+def test_a_grid_is_bilinear_between_its_places_and_clamped_outside(place) -> None:
+    images, places = make_grid()
+    model = bp.GriddedPSF(images, places, oversampling=2, x_0=place[0], y_0=place[1])
+    dy, dx = np.mgrid[-4:5, -4:5]
+    # Whole pixels: no distance to the place at which the grid is asked.
+    x, y = np.floor(place[0]) + dx, np.floor(place[1]) + dy
+    px, py = np.clip(place[0], 0.0, 40.0), np.clip(place[1], 3.0, 53.0)
+    expected = np.zeros(x.shape)
+    for image, (u, v) in zip(images, places, strict=True):
+        share = max(1 - abs(px - u) / 40.0, 0.0) * max(1 - abs(py - v) / 25.0, 0.0)
+        expected += share * bp.ImagePSF(image, oversampling=2)(x - place[0], y - place[1])
+    np.testing.assert_allclose(model(x, y), expected, atol=1e-12)
+
+
+def free_models():
+    """Return a model of each kind, all its shapes free."""
+    models = {
+        name: model(**shape) for name, (model, _, shape) in ANALYTIC.items() if "under" not in name
+    }
+    models["circular"] = bp.IntegratedGaussianPRF(sigma=1.4)
+    models["image"] = bp.ImagePSF(make_image(4, (81, 81)), oversampling=4)
+    models["native image"] = bp.ImagePSF(make_image(1, (25, 25)))
+    models["stretched image"] = bp.ImagePSF(make_image(3, (61, 61)), oversampling=3, width=1.1)
+    images, places = make_grid()
+    models["grid"] = bp.GriddedPSF(images, places, oversampling=2)
+    models["stretched grid"] = bp.GriddedPSF(images, places, oversampling=2, width=0.9)
+    for model in models.values():
+        for name in model.param_names[3:]:
+            model.fixed[name] = False
+    return models
+
+
+@pytest.mark.parametrize("name", free_models())
+@pytest.mark.parametrize("shapes", [False, True])
+def test_derivatives_are_those_of_central_differences(name, shapes) -> None:
+    psf = describe_psf(free_models()[name])
+    source = np.array([[10.37, 12.71, 1.0, *psf.columns_start]])
+    n = psf.n_column if shapes else 3
+    h = 1e-4
+
+    def fill(state, n_column=1):
+        out = np.empty((1, n_column, 23, 25))
+        fill_unit_images(psf.data, state, out)
+        return out[0]
+
+    columns = fill(source, n)
+    np.testing.assert_allclose(columns[0], fill(source)[0], rtol=1e-12, atol=1e-15)
+    places = {1: 0, 2: 1} | {3 + j: 3 + j for j in range(n - 3)}
+    for column, parameter in places.items():
+        up, down = source.copy(), source.copy()
+        up[0, parameter] += h
+        down[0, parameter] -= h
+        expected = (fill(up)[0] - fill(down)[0]) / (2 * h)
+        # h^2 / 6 of the third derivative; the circular Gaussian's profiles are good to 1e-9.
+        atol = 3e-7 * np.abs(expected).max() + (1e-5 if name == "circular" else 1e-9)
+        np.testing.assert_allclose(columns[column], expected, atol=atol)
+
+
+@pytest.mark.parametrize("name", free_models())
+def test_places_are_filled_as_images_are(name) -> None:
+    psf = describe_psf(free_models()[name])
+    source = np.array([10.37, 12.71, 1.0, *psf.columns_start])
+    image = np.empty((1, psf.n_column, 23, 25))
+    fill_unit_images(psf.data, source[None], image)
+    y, x = (grid.ravel().astype(float) for grid in np.mgrid[:23, :25])
+    out = np.empty((psf.n_column, x.size))
+    fill_places(psf.data, source, x, y, out)
+    np.testing.assert_allclose(out, image[0].reshape(psf.n_column, -1), rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", free_models())
+def test_rendering_is_the_models_own_evaluation(name) -> None:
+    model = free_models()[name]
+    psf = describe_psf(model)
+    source = np.array([[20.4, 24.8, 50.0, *psf.columns_start]])
+    y, x = np.mgrid[:45, :41]
+    model.flux, model.x_0, model.y_0 = 50.0, 20.4, 24.8
+    expected = model(x, y)
+    found = render_sources(expected.shape, source, psf)
+    # Beyond its reach, where it is under 1e-6 of the peak, a profile is not followed.
+    np.testing.assert_allclose(found, expected, atol=2e-6 * expected.max())
+
+
+@pytest.mark.parametrize("name", free_models())
+def test_a_floor_leaves_out_light_that_is_below_it(name) -> None:
+    psf = describe_psf(free_models()[name])
+    source = np.array([[60.0, 60.0, 100.0, *psf.columns_start]])
+    whole = render_sources((121, 121), source, psf)
+    floor = 1e-4 * whole.max()
+    cut = render_sources((121, 121), source, psf.with_floor(floor))
+    left = whole - cut
+    assert np.abs(left).max() <= 1.01 * floor
+    if name != "circular":
+        assert np.count_nonzero(cut) < np.count_nonzero(whole)
+
+
+@pytest.mark.parametrize("name", free_models())
+def test_sigma_is_that_of_the_noise_equivalent_gaussian(name) -> None:
+    """1 / sum phi^2 = 4 pi sigma^2; an image's is that of its pixels, a grid's of its mean."""
+    psf = describe_psf(free_models()[name])
+    place = (20.0, 28.0) if "grid" in name else (60.0, 60.0)
+    source = np.array([[*place, 1.0, *psf.columns_start]])
+    square = np.sum(render_sources((121, 121), source, psf.with_floor(0.0)) ** 2)
+    rel = 0.05 if "grid" in name or "circular" in name else 5e-3
+    assert psf.sigma == pytest.approx(1 / np.sqrt(4 * np.pi * square), rel=rel)
+
+
+@pytest.mark.parametrize(
+    ("model", "fwhm"),
+    [
+        (bp.GaussianPRF(x_fwhm=4.0, y_fwhm=9.0), 6.0),
+        (bp.MoffatPRF(alpha=2.0, beta=2.0), 4.0 * np.sqrt(np.sqrt(2) - 1)),
+        (bp.AiryDiskPRF(radius=3.0), 3.0 * 1.028993969962188 / 1.2196698912665045),
+    ],
+)
+def test_fwhm(model, fwhm) -> None:
+    assert model.fwhm == pytest.approx(fwhm, rel=1e-5)
+    half = model._profile(np.array([0.0, fwhm / 2]), *(p for p in model.parameters[3:]))
+    if not isinstance(model, bp.GaussianPRF):
+        assert half[1] / half[0] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_models_can_be_copied_and_pickled() -> None:
+    y, x = np.mgrid[:30, :30]
+    for model in free_models().values():
+        model.x_0 = model.y_0 = 15.0
+        for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.copy()):
+            np.testing.assert_array_equal(twin(x, y), model(x, y))
+            assert twin.fixed == model.fixed
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: bp.MoffatPRF(alpha=-1.0), "psf_model.alpha must be positive and finite"),
+        (lambda: bp.MoffatPRF(beta=1.0), "psf_model.beta must be greater than 1, found 1.0"),
+        (lambda: bp.GaussianPRF(y_fwhm=0.0), "psf_model.y_fwhm must be positive"),
+        (lambda: bp.GaussianPRF(theta=np.inf), "psf_model.theta"),
+        (lambda: bp.AiryDiskPRF(radius=np.nan), "psf_model.radius"),
+        (lambda: bp.ImagePSF(np.ones((9, 9)), width=-1.0), "psf_model.width must be positive"),
+    ],
+)
+def test_shapes_out_of_range_are_refused(make, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        bp.BasicPSFPhotometry(psf_model=make(), fitshape=9)
+
+
+GOOD = np.ones((9, 9))
+GRID = np.ones((4, 9, 9))
+CORNERS = [(0, 0), (9, 0), (0, 9), (9, 9)]
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "text"),
+    [
+        (lambda: bp.ImagePSF(np.ones(9)), ValueError, r"data must have 2 axes, found .*\(9,\)"),
+        (lambda: bp.ImagePSF(np.ones((3, 9))), ValueError, "sides of at least 4 pixels"),
+        (
+            lambda: bp.ImagePSF(GOOD * np.nan),
+            ValueError,
+            "data must be finite, found nan at",
+        ),
+        (lambda: bp.ImagePSF(-GOOD), ValueError, "the total of data must be positive, found -81"),
+        (lambda: bp.ImagePSF([["a"] * 5] * 5), TypeError, "data must hold real numbers"),
+        (lambda: bp.ImagePSF(GOOD, oversampling=0), ValueError, "oversampling must be a positive"),
+        (
+            lambda: bp.ImagePSF(GOOD, oversampling=1.5),
+            ValueError,
+            "oversampling must be a positive",
+        ),
+        (lambda: bp.ImagePSF(GOOD, oversampling="4"), TypeError, "oversampling must be an integer"),
+        (lambda: bp.ImagePSF(GOOD, origin=(9.0, 4.0)), ValueError, "origin must lie inside"),
+        (lambda: bp.ImagePSF(GOOD, origin=4.0), TypeError, r"origin must be a pair \(x, y\)"),
+        (lambda: bp.GriddedPSF(GOOD, CORNERS), ValueError, "data must have 3 axes"),
+        (lambda: bp.GriddedPSF(GRID, CORNERS[:3]), ValueError, "one pair .* for each of 4 images"),
+        (lambda: bp.GriddedPSF(GRID, CORNERS[:3] + [(5, 5)]), ValueError, "all pairs of some x"),
+        (lambda: bp.GriddedPSF(-GRID, CORNERS), ValueError, "total of image 0 of data must be"),
+    ],
+)
+def test_images_that_are_no_psf_are_refused(make, kind, text) -> None:
+    with pytest.raises(kind, match=text):
+        make()
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_a_table_of_a_fixed_shape_is_as_good(name) -> None:
+    model, _, shape = ANALYTIC[name]
+    exact = describe_psf(model(**shape))
+    table = exact.tabulated
+    places = np.random.default_rng(3).uniform(30.0, 31.0, (20, 2))
+    for place in places:
+        expected = render_sources((61, 61), np.array([[*place, 1.0, *exact.columns_start]]), exact)
+        found = render_sources((61, 61), np.array([[*place, 1.0, 0.0]]), table)
+        np.testing.assert_allclose(found, expected, atol=2e-6 * expected.max())
+    assert table.fwhm == exact.fwhm
+    assert table.constants == shape
