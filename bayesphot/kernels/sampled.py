@@ -15,8 +15,10 @@ import numpy as np
 from .cache import apart, borrowing
 from .structs import N_CELL, N_PLACE, ORIGIN, OVERSAMPLING, PSF_TABLE, SHAPE, X, Y
 
-#: Rows of scratch: offsets, weights and slopes of four coefficients along x; then sums.
+#: Rows of scratch: offsets, weights and slopes of four coefficients along x for each column; or
+#: what is common to all pixels, up to 4 x 4 numbers and one more.
 N_LINE = 12
+LEAST_LINE = 17
 _OFFSET = 0
 _WEIGHT = 4
 _SLOPE = 8
@@ -81,19 +83,70 @@ def _find_overlap(u, step, n_cell, size):
 
 
 @borrowing
-def _add_row(table, start, offset, weight, factor, out):
-    """Add factor * sum_a weight[a] table[start + offset[a] + i] to each pixel i of a row."""
-    n = np.uint64(out.size)
-    c0 = table[start + np.int64(offset[0]) :]
-    c1 = table[start + np.int64(offset[1]) :]
-    c2 = table[start + np.int64(offset[2]) :]
-    c3 = table[start + np.int64(offset[3]) :]
-    w0 = factor * weight[0]
-    w1 = factor * weight[1]
-    w2 = factor * weight[2]
-    w3 = factor * weight[3]
-    for i in range(n):
-        out[i] += w0 * c0[i] + w1 * c1[i] + w2 * c2[i] + w3 * c3[i]
+def _add_block(table, place, weight, out, width, box):
+    """Add to a block of pixels the sums over 4 x 4 coefficients.
+
+    Pixel (j, i) of ``box`` (first row, end row, first column, end column of the window) gets
+    sum_ba weight[4 b + a] table[place[4 b + a] + j * place[16] + i].
+    """
+    w00 = weight[0]
+    w01 = weight[1]
+    w02 = weight[2]
+    w03 = weight[3]
+    w10 = weight[4]
+    w11 = weight[5]
+    w12 = weight[6]
+    w13 = weight[7]
+    w20 = weight[8]
+    w21 = weight[9]
+    w22 = weight[10]
+    w23 = weight[11]
+    w30 = weight[12]
+    w31 = weight[13]
+    w32 = weight[14]
+    w33 = weight[15]
+    # Unsigned indices have no meaning from the end, whose test costs half the time here.
+    p00 = np.uint64(place[0])
+    p01 = np.uint64(place[1])
+    p02 = np.uint64(place[2])
+    p03 = np.uint64(place[3])
+    p10 = np.uint64(place[4])
+    p11 = np.uint64(place[5])
+    p12 = np.uint64(place[6])
+    p13 = np.uint64(place[7])
+    p20 = np.uint64(place[8])
+    p21 = np.uint64(place[9])
+    p22 = np.uint64(place[10])
+    p23 = np.uint64(place[11])
+    p30 = np.uint64(place[12])
+    p31 = np.uint64(place[13])
+    p32 = np.uint64(place[14])
+    p33 = np.uint64(place[15])
+    stride = np.uint64(place[16])
+    n = np.uint64(box[3] - box[2])
+    for j in range(box[0], box[1]):
+        q = np.uint64(j) * stride + np.uint64(box[2])
+        o = np.uint64(j * width + box[2])
+        for i in range(n):
+            c = q + i
+            out[o + i] += (
+                w00 * table[p00 + c]
+                + w01 * table[p01 + c]
+                + w02 * table[p02 + c]
+                + w03 * table[p03 + c]
+                + w10 * table[p10 + c]
+                + w11 * table[p11 + c]
+                + w12 * table[p12 + c]
+                + w13 * table[p13 + c]
+                + w20 * table[p20 + c]
+                + w21 * table[p21 + c]
+                + w22 * table[p22 + c]
+                + w23 * table[p23 + c]
+                + w30 * table[p30 + c]
+                + w31 * table[p31 + c]
+                + w32 * table[p32 + c]
+                + w33 * table[p33 + c]
+            )
 
 
 @borrowing
@@ -103,6 +156,34 @@ def _find_table(numbers):
     n_image = int(numbers[OVERSAMPLING]) * int(numbers[OVERSAMPLING + 1]) * n_phase
     start = PSF_TABLE + int(numbers[N_PLACE]) + int(numbers[N_PLACE + 1])
     return start, n_image, n_phase
+
+
+@borrowing
+def _find_coefficients(numbers, u, v, across, down, place):
+    """Fill weights of the coefficients along both axes and their offsets in one image's phases.
+
+    ``across`` and ``down`` (8 each): four weights, then four slopes by u and v, the places in the
+    image of the window's first pixel.
+    """
+    step_y = int(numbers[OVERSAMPLING])
+    step_x = int(numbers[OVERSAMPLING + 1])
+    n_cell = int(numbers[N_CELL + 1])
+    n_phase = int(numbers[N_CELL]) * n_cell
+    m = np.int64(math.floor(u))
+    n = np.int64(math.floor(v))
+    for a in range(4):
+        across[a] = spline_weight(a, u - m)
+        across[4 + a] = spline_slope(a, u - m)
+        down[a] = spline_weight(a, v - n)
+        down[4 + a] = spline_slope(a, v - n)
+    for b in range(4):
+        row = (n - 1 + b) // step_y
+        phase = (n - 1 + b - row * step_y) * step_x
+        for a in range(4):
+            column = (m - 1 + a) // step_x
+            part = phase + m - 1 + a - column * step_x
+            place[4 * b + a] = part * n_phase + row * n_cell + column
+    place[16] = n_cell
 
 
 @apart
@@ -116,40 +197,33 @@ def fill_sampled(psf, source, window, lines, unit):
     if source[SHAPE] != 0.0:
         _fill_stretched(psf, source, window, lines, unit)
         return
-    step_y = int(numbers[OVERSAMPLING])
-    step_x = int(numbers[OVERSAMPLING + 1])
-    n_cell = int(numbers[N_CELL + 1])
-    table, n_image, n_phase = _find_table(numbers)
-    u = (window[2] - source[X]) * step_x + numbers[ORIGIN + 1]
-    v = (window[0] - source[Y]) * step_y + numbers[ORIGIN]
-    first, end = _find_overlap(u, step_x, n_cell, width)
-    top, bottom = _find_overlap(v, step_y, int(numbers[N_CELL]), height)
-    if first >= end:
+    across = lines[0]
+    down = lines[1]
+    weight = lines[2]
+    place = lines[3]
+    shifted = lines[4]
+    u = (window[2] - source[X]) * numbers[OVERSAMPLING + 1] + numbers[ORIGIN + 1]
+    v = (window[0] - source[Y]) * numbers[OVERSAMPLING] + numbers[ORIGIN]
+    top, bottom = _find_overlap(v, int(numbers[OVERSAMPLING]), int(numbers[N_CELL]), height)
+    first, end = _find_overlap(u, int(numbers[OVERSAMPLING + 1]), int(numbers[N_CELL + 1]), width)
+    if first >= end or top >= bottom:
         return
-    offset = lines[0]
-    weight = lines[1]
-    m = np.int64(math.floor(u)) - 1
-    for a in range(4):
-        cell = (m + a) // step_x
-        offset[a] = (m + a - cell * step_x) * n_phase + cell
-        weight[a] = spline_weight(a, u - math.floor(u))
-    m = np.int64(math.floor(v)) - 1
+    box = (top, bottom, first, end)
+    _find_coefficients(numbers, u, v, across, down, place)
+    table, n_image, _ = _find_table(numbers)
     gx, share_x, _ = _locate(numbers, 1, psf.column + source[X])
     gy, share_y, _ = _locate(numbers, 0, psf.row + source[Y])
-    for place in range(4):
-        share = share_x if place & 1 else 1.0 - share_x
-        share *= share_y if place & 2 else 1.0 - share_y
+    shifted[16] = place[16]
+    for corner in range(4):
+        share = share_x if corner & 1 else 1.0 - share_x
+        share *= share_y if corner & 2 else 1.0 - share_y
         if share == 0.0:
             continue
-        g = (gy + (place >> 1)) * int(numbers[N_PLACE + 1]) + gx + (place & 1)
-        for b in range(4):
-            cell = (m + b) // step_y
-            phase = m + b - cell * step_y
-            start = table + g * n_image + phase * step_x * n_phase + cell * n_cell
-            factor = share * spline_weight(b, v - math.floor(v))
-            for j in range(top, bottom):
-                out = unit[j * width + first : j * width + end]
-                _add_row(numbers, start + j * n_cell + first, offset, weight, factor, out)
+        g = (gy + (corner >> 1)) * int(numbers[N_PLACE + 1]) + gx + (corner & 1)
+        for i in range(16):
+            shifted[i] = place[i] + table + g * n_image
+            weight[i] = share * down[i >> 2] * across[i & 3]
+        _add_block(numbers, shifted, weight, unit, width, box)
 
 
 @apart
@@ -164,51 +238,48 @@ def fill_sampled_columns(psf, source, window, lines, n_used, columns):
     if n_used > SHAPE or source[SHAPE] != 0.0:
         _fill_stretched_columns(psf, source, window, lines, n_used, columns)
         return
-    step_y = int(numbers[OVERSAMPLING])
-    step_x = int(numbers[OVERSAMPLING + 1])
-    n_cell = int(numbers[N_CELL + 1])
-    table, n_image, n_phase = _find_table(numbers)
+    step_y = numbers[OVERSAMPLING]
+    step_x = numbers[OVERSAMPLING + 1]
+    across = lines[0]
+    down = lines[1]
+    weight = lines[2]
+    place = lines[3]
+    shifted = lines[4]
     u = (window[2] - source[X]) * step_x + numbers[ORIGIN + 1]
     v = (window[0] - source[Y]) * step_y + numbers[ORIGIN]
-    first, end = _find_overlap(u, step_x, n_cell, width)
-    top, bottom = _find_overlap(v, step_y, int(numbers[N_CELL]), height)
-    if first >= end:
+    top, bottom = _find_overlap(v, int(step_y), int(numbers[N_CELL]), height)
+    first, end = _find_overlap(u, int(step_x), int(numbers[N_CELL + 1]), width)
+    if first >= end or top >= bottom:
         return
-    offset = lines[0]
-    weight = lines[1]
-    slope = lines[2]
-    m = np.int64(math.floor(u)) - 1
-    for a in range(4):
-        cell = (m + a) // step_x
-        offset[a] = (m + a - cell * step_x) * n_phase + cell
-        weight[a] = spline_weight(a, u - math.floor(u))
+    box = (top, bottom, first, end)
+    _find_coefficients(numbers, u, v, across, down, place)
+    table, n_image, _ = _find_table(numbers)
     gx, share_x, rate_x = _locate(numbers, 1, psf.column + source[X])
     gy, share_y, rate_y = _locate(numbers, 0, psf.row + source[Y])
-    m = np.int64(math.floor(v)) - 1
-    t = v - math.floor(v)
-    for place in range(4):
-        right = place & 1
-        below = place >> 1
-        share = (share_x if right else 1.0 - share_x) * (share_y if below else 1.0 - share_y)
-        by_x = (rate_x if right else -rate_x) * (share_y if below else 1.0 - share_y)
-        by_y = (rate_y if below else -rate_y) * (share_x if right else 1.0 - share_x)
+    shifted[16] = place[16]
+    for corner in range(4):
+        right = corner & 1
+        below = corner >> 1
+        part_x = share_x if right else 1.0 - share_x
+        part_y = share_y if below else 1.0 - share_y
+        share = part_x * part_y
+        by_x = (rate_x if right else -rate_x) * part_y
+        by_y = (rate_y if below else -rate_y) * part_x
         if share == 0.0 and by_x == 0.0 and by_y == 0.0:
             continue
-        for a in range(4):
-            slope[a] = by_x * weight[a] - share * step_x * spline_slope(a, u - math.floor(u))
         g = (gy + below) * int(numbers[N_PLACE + 1]) + gx + right
-        for b in range(4):
-            cell = (m + b) // step_y
-            phase = m + b - cell * step_y
-            start = table + g * n_image + phase * step_x * n_phase + cell * n_cell + first
-            factor = spline_weight(b, t)
-            fall = by_y * factor - share * step_y * spline_slope(b, t)
-            for j in range(top, bottom):
-                row = columns[:, j * width + first : j * width + end]
-                here = start + j * n_cell
-                _add_row(numbers, here, offset, weight, share * factor, row[0])
-                _add_row(numbers, here, offset, slope, factor, row[1])
-                _add_row(numbers, here, offset, weight, fall, row[2])
+        for i in range(16):
+            shifted[i] = place[i] + table + g * n_image
+            weight[i] = share * down[i >> 2] * across[i & 3]
+        _add_block(numbers, shifted, weight, columns[0], width, box)
+        for i in range(16):
+            along = by_x * across[i & 3] - share * step_x * across[4 + (i & 3)]
+            weight[i] = down[i >> 2] * along
+        _add_block(numbers, shifted, weight, columns[1], width, box)
+        for i in range(16):
+            along = by_y * down[i >> 2] - share * step_y * down[4 + (i >> 2)]
+            weight[i] = across[i & 3] * along
+        _add_block(numbers, shifted, weight, columns[2], width, box)
 
 
 @borrowing
