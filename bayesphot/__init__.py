@@ -143,6 +143,9 @@ if TYPE_CHECKING:
         MoffatPRF as MoffatPRF,
     )
     from .psf import (
+        PolynomialPSF as PolynomialPSF,
+    )
+    from .psf import (
         PSFError as PSFError,
     )
     from .result import (
@@ -201,6 +204,7 @@ _MODULES = {
         "IntegratedGaussianPRF",
         "MoffatPRF",
         "PSFError",
+        "PolynomialPSF",
     ),
     "result": ("PhotometryResult",),
     "warm": ("warmup",),

@@ -3,7 +3,8 @@
 The coefficients c of the spline are kept in phases: those an oversampling apart lie side by side,
 so that all pixels of a row read neighbouring numbers. At pixel i the place in the image is
 u = (i - x) oversampling + origin; with t = u - floor(u) the value along an axis is
-sum_a B_a(t) c[floor(u) - 1 + a], a = 0 .. 3. Between places on the detector the image is bilinear.
+sum_a B_a(t) c[floor(u) - 1 + a], a = 0 .. 3. Over the detector images are bilinear between
+places, or the coefficients of a polynomial.
 
 A width factor w other than 1 makes of phi(d) the source phi(d / w) / w^2.
 """
@@ -13,7 +14,7 @@ import math
 import numpy as np
 
 from .cache import apart, borrowing
-from .structs import N_CELL, N_PLACE, ORIGIN, OVERSAMPLING, PSF_TABLE, SHAPE, X, Y
+from .structs import DEGREE, N_CELL, N_PLACE, ORIGIN, OVERSAMPLING, PSF_TABLE, SHAPE, X, Y
 
 #: Rows of scratch: offsets, weights and slopes of four coefficients along x for each column; or
 #: what is common to all pixels, up to 4 x 4 numbers and one more.
@@ -67,6 +68,52 @@ def _locate(numbers, axis, place):
     if share >= 1.0:
         return i, 1.0, 0.0
     return i, share, 1.0 / step
+
+
+@borrowing
+def count_images(numbers):
+    """Return how many images may have a share in a source."""
+    degree = int(numbers[DEGREE])
+    return 4 if degree == 0 else (degree + 1) * (degree + 2) // 2
+
+
+@borrowing
+def find_share(numbers, i, x, y):
+    """Return (image, share, d share / dx, d share / dy) of share i at a place on the detector."""
+    degree = int(numbers[DEGREE])
+    if degree == 0:
+        gx, share_x, rate_x = _locate(numbers, 1, x)
+        gy, share_y, rate_y = _locate(numbers, 0, y)
+        if i & 1:
+            gx += 1
+        else:
+            share_x = 1.0 - share_x
+            rate_x = -rate_x
+        if i & 2:
+            gy += 1
+        else:
+            share_y = 1.0 - share_y
+            rate_y = -rate_y
+        image = gy * int(numbers[N_PLACE + 1]) + gx
+        return image, share_x * share_y, rate_x * share_y, share_x * rate_y
+    # Share i is u^(n - j) v^j, n the largest with n (n + 1) / 2 <= i.
+    n = 0
+    while (n + 1) * (n + 2) // 2 <= i:
+        n += 1
+    j = i - n * (n + 1) // 2
+    v = (y - numbers[PSF_TABLE]) / numbers[PSF_TABLE + 1]
+    u = (x - numbers[PSF_TABLE + 2]) / numbers[PSF_TABLE + 3]
+    share = 1.0
+    by_u = 0.0
+    by_v = 0.0
+    for _power in range(n - j):
+        by_u = by_u * u + share
+        share *= u
+    for _power in range(j):
+        by_u *= v
+        by_v = by_v * v + share
+        share *= v
+    return np.int64(i), share, by_u / numbers[PSF_TABLE + 3], by_v / numbers[PSF_TABLE + 1]
 
 
 @borrowing
@@ -211,15 +258,11 @@ def fill_sampled(psf, source, window, lines, unit):
     box = (top, bottom, first, end)
     _find_coefficients(numbers, u, v, across, down, place)
     table, n_image, _ = _find_table(numbers)
-    gx, share_x, _ = _locate(numbers, 1, psf.column + source[X])
-    gy, share_y, _ = _locate(numbers, 0, psf.row + source[Y])
     shifted[16] = place[16]
-    for corner in range(4):
-        share = share_x if corner & 1 else 1.0 - share_x
-        share *= share_y if corner & 2 else 1.0 - share_y
+    for part in range(count_images(numbers)):
+        g, share, _, _ = find_share(numbers, part, psf.column + source[X], psf.row + source[Y])
         if share == 0.0:
             continue
-        g = (gy + (corner >> 1)) * int(numbers[N_PLACE + 1]) + gx + (corner & 1)
         for i in range(16):
             shifted[i] = place[i] + table + g * n_image
             weight[i] = share * down[i >> 2] * across[i & 3]
@@ -254,20 +297,13 @@ def fill_sampled_columns(psf, source, window, lines, n_used, columns):
     box = (top, bottom, first, end)
     _find_coefficients(numbers, u, v, across, down, place)
     table, n_image, _ = _find_table(numbers)
-    gx, share_x, rate_x = _locate(numbers, 1, psf.column + source[X])
-    gy, share_y, rate_y = _locate(numbers, 0, psf.row + source[Y])
     shifted[16] = place[16]
-    for corner in range(4):
-        right = corner & 1
-        below = corner >> 1
-        part_x = share_x if right else 1.0 - share_x
-        part_y = share_y if below else 1.0 - share_y
-        share = part_x * part_y
-        by_x = (rate_x if right else -rate_x) * part_y
-        by_y = (rate_y if below else -rate_y) * part_x
+    for part in range(count_images(numbers)):
+        g, share, by_x, by_y = find_share(
+            numbers, part, psf.column + source[X], psf.row + source[Y]
+        )
         if share == 0.0 and by_x == 0.0 and by_y == 0.0:
             continue
-        g = (gy + below) * int(numbers[N_PLACE + 1]) + gx + right
         for i in range(16):
             shifted[i] = place[i] + table + g * n_image
             weight[i] = share * down[i >> 2] * across[i & 3]
@@ -311,8 +347,6 @@ def _fill_stretched(psf, source, window, lines, unit):
     n_cell = int(numbers[N_CELL + 1])
     table, n_image, n_phase = _find_table(numbers)
     _prepare_columns(numbers, source, window, shrink, lines)
-    gx, share_x, _ = _locate(numbers, 1, psf.column + source[X])
-    gy, share_y, _ = _locate(numbers, 0, psf.row + source[Y])
     for j in range(window[1] - window[0]):
         v = (window[0] + j - source[Y]) * step * shrink + numbers[ORIGIN]
         m = np.int64(math.floor(v))
@@ -323,12 +357,12 @@ def _fill_stretched(psf, source, window, lines, unit):
                 continue
             factor = shrink * shrink * spline_weight(b, v - m)
             phase = m - 1 + b - cell * step
-            for place in range(4):
-                share = share_x if place & 1 else 1.0 - share_x
-                share *= share_y if place & 2 else 1.0 - share_y
+            for part in range(count_images(numbers)):
+                g, share, _, _ = find_share(
+                    numbers, part, psf.column + source[X], psf.row + source[Y]
+                )
                 if share == 0.0:
                     continue
-                g = (gy + (place >> 1)) * int(numbers[N_PLACE + 1]) + gx + (place & 1)
                 start = table + g * n_image + phase * step_x * n_phase + cell * n_cell
                 for i in range(width):
                     s = 0.0
@@ -348,8 +382,6 @@ def _fill_stretched_columns(psf, source, window, lines, n_used, columns):
     n_cell = int(numbers[N_CELL + 1])
     table, n_image, n_phase = _find_table(numbers)
     _prepare_columns(numbers, source, window, shrink, lines)
-    gx, share_x, rate_x = _locate(numbers, 1, psf.column + source[X])
-    gy, share_y, rate_y = _locate(numbers, 0, psf.row + source[Y])
     for j in range(window[1] - window[0]):
         dy = window[0] + j - source[Y]
         v = dy * step * shrink + numbers[ORIGIN]
@@ -362,17 +394,12 @@ def _fill_stretched_columns(psf, source, window, lines, n_used, columns):
             factor = shrink * shrink * spline_weight(b, v - m)
             fall = -shrink * shrink * shrink * step * spline_slope(b, v - m)
             phase = m - 1 + b - cell * step
-            for place in range(4):
-                right = place & 1
-                below = place >> 1
-                part_x = share_x if right else 1.0 - share_x
-                part_y = share_y if below else 1.0 - share_y
-                by_x = (rate_x if right else -rate_x) * part_y
-                by_y = (rate_y if below else -rate_y) * part_x
-                share = part_x * part_y
+            for part in range(count_images(numbers)):
+                g, share, by_x, by_y = find_share(
+                    numbers, part, psf.column + source[X], psf.row + source[Y]
+                )
                 if share == 0.0 and by_x == 0.0 and by_y == 0.0:
                     continue
-                g = (gy + below) * int(numbers[N_PLACE + 1]) + gx + right
                 start = table + g * n_image + phase * step_x * n_phase + cell * n_cell
                 for i in range(width):
                     s = 0.0

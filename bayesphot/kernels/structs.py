@@ -24,12 +24,15 @@ PSF_REACH = 2
 #: Of an analytic kind the number of nodes on a pixel's side; nodes and weights follow the envelope.
 N_NODE = 3
 #: Of a sampled one: pixels of the image to one of the data; its centre; cells of one phase; places
-#: on the detector; all (y, x). The places' coordinates, then the phases, follow the envelope.
+#: on the detector; all (y, x). The places' coordinates, then the phases, follow the envelope. With
+#: a degree above 0 the images are the coefficients of 1, x, y, x^2, x y, y^2 ... instead, x and y
+#: being (place - middle) / scale, and these two numbers stand where the coordinates would.
 OVERSAMPLING = 3
 ORIGIN = 5
 N_CELL = 7
 N_PLACE = 9
-ENVELOPE = 11
+DEGREE = 11
+ENVELOPE = 12
 N_RING = 32
 PSF_TABLE = ENVELOPE + N_RING
 

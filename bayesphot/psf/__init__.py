@@ -5,7 +5,7 @@ from bayesphot.psf.describe import describe_psf
 from bayesphot.psf.error import PSFError
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
 from bayesphot.psf.model import PSFConfig
-from bayesphot.psf.sampled import GriddedPSF, ImagePSF
+from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
 
 __all__ = [
     "AiryDiskPRF",
@@ -16,5 +16,6 @@ __all__ = [
     "MoffatPRF",
     "PSFConfig",
     "PSFError",
+    "PolynomialPSF",
     "describe_psf",
 ]

@@ -13,7 +13,7 @@ from bayesphot.psf.describe import PLACE, read_fixed, read_length
 from bayesphot.psf.model import PSFConfig
 from bayesphot.psf.tables import build_table, find_fwhm, find_sigma
 
-__all__ = ["GriddedPSF", "ImagePSF", "describe_images"]
+__all__ = ["GriddedPSF", "ImagePSF", "PolynomialPSF", "describe_images"]
 
 #: Least side of an image, in its pixels: what one cubic spline spans.
 LEAST_SIDE = 4
@@ -37,8 +37,8 @@ def read_oversampling(value: Any) -> tuple[int, int]:
     return int(pair[0]), int(pair[-1])
 
 
-def read_images(name: str, data: Any, n_axis: int) -> np.ndarray:
-    """Return images as a read-only array of numbers.
+def read_images(name: str, data: Any, n_axis: int, *, n_positive: int | None = None) -> np.ndarray:
+    """Return images as a read-only array of numbers, the totals of so many (default: all) positive.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def read_images(name: str, data: Any, n_axis: int) -> np.ndarray:
             f"{name} must be finite, found {array[place]} at {place} and in {len(wrong)} pixels "
             "in all"
         )
-    total = array.sum(axis=(-2, -1))
+    total = np.atleast_1d(array.sum(axis=(-2, -1)))[:n_positive]
     if not np.all(total > 0.0):
         where = "" if n_axis == 2 else f" of image {int(np.argmax(~(total > 0.0)))}"
         raise ValueError(f"the total{where} of {name} must be positive, found {np.min(total):g}")
@@ -100,6 +100,7 @@ def describe_images(
     places: tuple[np.ndarray, np.ndarray],
     fixed: dict[str, bool],
     width: float = 1.0,
+    degree: int = 0,
 ) -> PSFConfig:
     """Return what the fits need of images of a PSF.
 
@@ -117,8 +118,11 @@ def describe_images(
         What is held fixed, ``width`` too.
     width : float
         Start of the width factor.
+    degree : int
+        Above 0: images are the coefficients of a polynomial, as in `build_table`.
     """
-    mean = images.mean(axis=(0, 1))
+    # Of a polynomial the image in the middle.
+    mean = images.mean(axis=(0, 1)) if degree == 0 else images[0, 0]
     share = oversampling[0] * oversampling[1]
     return PSFConfig(
         kind=SAMPLED,
@@ -127,7 +131,7 @@ def describe_images(
         fixed=fixed,
         sigma=find_sigma(mean, oversampling) * width,
         fwhm=find_fwhm(mean, oversampling) * width,
-        numbers=build_table(images, oversampling, (origin[1], origin[0]), places),
+        numbers=build_table(images, oversampling, (origin[1], origin[0]), places, degree),
         enclosed_fraction=float(mean.sum() / share),
     )
 
@@ -139,6 +143,9 @@ class _SampledPSF(Fittable2DModel):
     x_0 = Parameter(default=0.0, description="Centre along x, pixels")
     y_0 = Parameter(default=0.0, description="Centre along y, pixels")
     width = Parameter(default=1.0, fixed=True, description="Factor on the width of the image")
+
+    #: Degree of the polynomial whose coefficients the images are; 0: they are the images.
+    degree = 0
 
     def _keep(self, images, places, oversampling, origin) -> None:
         """Keep what was checked, and the splines of the kernels."""
@@ -152,20 +159,26 @@ class _SampledPSF(Fittable2DModel):
         """The numbers of the kernels, made when they are first needed."""
         if self._numbers is None:
             origin = self.origin[1], self.origin[0]
-            self._numbers = build_table(self._images, self.oversampling, origin, self._places)
+            self._numbers = build_table(
+                self._images, self.oversampling, origin, self._places, self.degree
+            )
         return self._numbers
 
     @property
     def enclosed_fraction(self) -> float:
         """Share of the flux that falls on the stamp: its mean total over oversampling squared."""
-        total = float(self._images.sum(axis=(-2, -1)).mean())
+        total = float(self._mean_image.sum())
         return total / (self.oversampling[0] * self.oversampling[1])
 
     @property
     def fwhm(self) -> float:
         """Full width at half maximum of the mean image, pixels."""
-        mean = self._images.mean(axis=(0, 1))
-        return find_fwhm(mean, self.oversampling) * float(self.width.value)
+        return find_fwhm(self._mean_image, self.oversampling) * float(self.width.value)
+
+    @property
+    def _mean_image(self) -> np.ndarray:
+        """The mean image; of a polynomial that in the middle."""
+        return self._images.mean(axis=(0, 1)) if self.degree == 0 else self._images[0, 0]
 
     def evaluate(self, x, y, flux, x_0, y_0, width):
         """Light of each pixel; NaN where the width is not positive."""
@@ -198,6 +211,7 @@ class _SampledPSF(Fittable2DModel):
             self._places,
             read_fixed(self, (*PLACE, "width")),
             read_length(self, "width"),
+            self.degree,
         )
 
     def _parameter_units_for_data_units(self, inputs_unit, outputs_unit):
@@ -325,6 +339,92 @@ class GriddedPSF(_SampledPSF):
         """The places (n, 2), x and y, of the images in ``data``."""
         y, x = np.meshgrid(*self._places, indexing="ij")
         return np.column_stack([x.ravel(), y.ravel()])
+
+
+class PolynomialPSF(_SampledPSF):
+    """
+    PSF that varies over the detector as a polynomial, each pixel of its image by itself.
+
+    At a source's place, u = (x - middle_x) / scale_x and v alike, the image is the sum of the
+    coefficient images times 1, u, v, u^2, u v, v^2, u^3 ...
+
+    Parameters
+    ----------
+    data : (n, ny, nx) array
+        Coefficients in this order: n is 1, 3, 6, 10 ... for degree 0, 1, 2, 3 ...; the first, the
+        PSF in the middle, as for `ImagePSF`.
+    middle, scale : (float, float)
+        Place (x, y) on the detector, in pixels of the data, where u and v are 0, and their units.
+    oversampling, origin, flux, x_0, y_0, width, **kwargs
+        As for `ImagePSF`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `ImagePSF`, and for a number of images that makes no polynomial.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bayesphot import PolynomialPSF
+    >>> y, x = np.mgrid[-10:11, -10:11]
+    >>> bell = np.exp(-0.125 * (x**2 + y**2)) / (8 * np.pi)
+    >>> psf = PolynomialPSF([bell, 0.01 * x * bell, 0 * bell], middle=(500, 500), scale=(500, 500))
+    >>> psf.degree
+    1
+    """
+
+    def __init__(
+        self,
+        data,
+        *,
+        middle,
+        scale,
+        oversampling=1,
+        origin=None,
+        flux=1.0,
+        x_0=0.0,
+        y_0=0.0,
+        width=1.0,
+        **kwargs,
+    ):
+        array = np.asarray(data)
+        images = read_images("data", data, 3, n_positive=1)
+        self.degree = _find_degree(len(array))
+        self.middle = _read_pair("middle", middle)
+        self.scale = _read_pair("scale", scale, above=0.0)
+        places = tuple(
+            np.array([middle, scale]) for middle, scale in zip(self.middle, self.scale, strict=True)
+        )
+        if self.degree == 0:
+            places = (np.zeros(1), np.zeros(1))
+        self._keep(images[None], places[::-1], oversampling, origin)
+        super().__init__(flux, x_0, y_0, width, **kwargs)
+
+    @property
+    def data(self) -> np.ndarray:
+        """The coefficient images (n, ny, nx), read-only."""
+        return self._images[0]
+
+
+def _find_degree(n: int) -> int:
+    """Return the degree of a polynomial in two variables of n coefficients."""
+    degree = 0
+    while (degree + 1) * (degree + 2) // 2 < n:
+        degree += 1
+    if (degree + 1) * (degree + 2) // 2 != n:
+        raise ValueError(
+            f"data must be the 1, 3, 6, 10 ... coefficients of a polynomial, found {n} images"
+        )
+    return degree
+
+
+def _read_pair(name: str, value, **limits) -> tuple[float, float]:
+    """Return a pair of numbers (x, y)."""
+    if np.shape(value) != (2,):
+        raise TypeError(f"{name} must be a pair (x, y), found {value!r}")
+    x, y = (check_number(name, item, **limits) for item in value)
+    return x, y
 
 
 def _read_grid(positions, n: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:

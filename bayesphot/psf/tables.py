@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.structs import (
+    DEGREE,
     ENVELOPE,
     N_CELL,
     N_PLACE,
@@ -28,6 +29,7 @@ def build_table(
     oversampling: tuple[int, int],
     origin: tuple[float, float],
     places: tuple[np.ndarray, np.ndarray],
+    degree: int = 0,
 ) -> np.ndarray:
     """Return the numbers of a sampled PSF for the kernels.
 
@@ -40,7 +42,9 @@ def build_table(
     origin : (float, float)
         Pixel (y, x) of an image on which the source's position falls.
     places : (gy,) and (gx,) arrays
-        Coordinates y and x on the detector.
+        Coordinates y and x on the detector; for a polynomial middle and scale of y and of x.
+    degree : int
+        Above 0: ``images`` (1, n, ny, nx) are the coefficients of a polynomial of this degree.
 
     Returns
     -------
@@ -70,15 +74,16 @@ def build_table(
     head[OVERSAMPLING : OVERSAMPLING + 2] = oversampling
     head[ORIGIN : ORIGIN + 2] = origin[0] + before[0], origin[1] + before[1]
     head[N_CELL : N_CELL + 2] = cells
-    head[N_PLACE : N_PLACE + 2] = images.shape[:2]
+    head[N_PLACE : N_PLACE + 2] = places[0].size, places[1].size
+    head[DEGREE] = degree
     head[PSF_WIDTH] = 1.0
-    reach, envelope = _find_envelope(images, oversampling, origin)
+    reach, envelope = _find_envelope(images, oversampling, origin, degree)
     head[PSF_REACH] = reach
     head[ENVELOPE : ENVELOPE + N_RING] = envelope
     return np.concatenate([head, places[0], places[1], *parts])
 
 
-def _find_envelope(images, oversampling, origin) -> tuple[float, np.ndarray]:
+def _find_envelope(images, oversampling, origin, degree) -> tuple[float, np.ndarray]:
     """Return the radius that holds the images, pixels, and the largest values outside rings."""
     n_y, n_x = images.shape[-2:]
     dy = (np.arange(n_y) - origin[0]) / oversampling[0]
@@ -86,7 +91,7 @@ def _find_envelope(images, oversampling, origin) -> tuple[float, np.ndarray]:
     # Square windows: a ring is a square's rim.
     distance = np.maximum(np.abs(dy)[:, None], np.abs(dx)[None, :])
     reach = float(distance.max()) + 1.0
-    largest = np.abs(images).max(axis=(0, 1))
+    largest = np.abs(images).max(axis=(0, 1)) if degree == 0 else np.abs(images).sum(axis=(0, 1))
     ring = np.minimum((distance / reach * N_RING).astype(int), N_RING - 1)
     rims = np.zeros(N_RING)
     np.maximum.at(rims, ring.ravel(), largest.ravel())

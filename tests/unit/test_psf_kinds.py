@@ -176,6 +176,15 @@ def test_a_grid_is_bilinear_between_its_places_and_clamped_outside(place) -> Non
     np.testing.assert_allclose(model(x, y), expected, atol=1e-12)
 
 
+def make_polynomial(n=6):
+    """Return coefficient images of a bell whose skewness and width vary."""
+    side = np.arange(-24, 25) / 2
+    u, v = side[None, :], side[:, None]
+    bell = np.exp(-0.5 * (u**2 + v**2) / 1.4**2) / (2 * np.pi * 1.4**2)
+    shapes = [1 + 0 * u * v, 0.1 * u, 0.1 * v, 0.02 * (u**2 - 2), 0.02 * u * v, 0.03 * (v**2 - 2)]
+    return np.array([bell * shape for shape in shapes[:n]])
+
+
 def free_models():
     """Return a model of each kind, all its shapes free."""
     models = {
@@ -188,6 +197,12 @@ def free_models():
     images, places = make_grid()
     models["grid"] = bp.GriddedPSF(images, places, oversampling=2)
     models["stretched grid"] = bp.GriddedPSF(images, places, oversampling=2, width=0.9)
+    models["polynomial"] = bp.PolynomialPSF(
+        make_polynomial(), middle=(10, 15), scale=(30, 20), oversampling=2
+    )
+    models["stretched polynomial"] = bp.PolynomialPSF(
+        make_polynomial(3), middle=(10, 15), scale=(30, 20), oversampling=2, width=1.1
+    )
     for model in models.values():
         for name in model.param_names[3:]:
             model.fixed[name] = False
@@ -262,7 +277,7 @@ def test_a_floor_leaves_out_light_that_is_below_it(name) -> None:
 def test_sigma_is_that_of_the_noise_equivalent_gaussian(name) -> None:
     """1 / sum phi^2 = 4 pi sigma^2; an image's is that of its pixels, a grid's of its mean."""
     psf = describe_psf(free_models()[name])
-    place = (20.0, 28.0) if "grid" in name else (60.0, 60.0)
+    place = {"grid": (20.0, 28.0), "polynomial": (10.0, 15.0)}.get(name.split()[-1], (60.0, 60.0))
     source = np.array([[*place, 1.0, *psf.columns_start]])
     square = np.sum(render_sources((121, 121), source, psf.with_floor(0.0)) ** 2)
     rel = 0.05 if "grid" in name or "circular" in name else 5e-3
@@ -358,3 +373,25 @@ def test_a_table_of_a_fixed_shape_is_as_good(name) -> None:
         np.testing.assert_allclose(found, expected, atol=2e-6 * expected.max())
     assert table.fwhm == exact.fwhm
     assert table.constants == shape
+
+
+@pytest.mark.parametrize("width", [1.0, 1.2])
+def test_a_polynomial_is_its_sum_of_images(width) -> None:
+    data = make_polynomial()
+    place = (130.3, 410.8)
+    model = bp.PolynomialPSF(
+        data, middle=(200, 300), scale=(100, 150), oversampling=2, x_0=place[0], y_0=place[1]
+    )
+    model.width = width
+    dy, dx = np.mgrid[-5:6, -5:6]
+    x, y = np.floor(place[0]) + dx, np.floor(place[1]) + dy
+    u, v = (place[0] - 200) / 100, (place[1] - 300) / 150
+    image = np.tensordot([1, u, v, u**2, u * v, v**2], data, 1)
+    expected = bp.ImagePSF(image, oversampling=2, width=width)(x - place[0], y - place[1])
+    np.testing.assert_allclose(model(x, y), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 4, 5, 7])
+def test_images_that_make_no_polynomial_are_refused(n) -> None:
+    with pytest.raises(ValueError, match=f"coefficients of a polynomial, found {n} images"):
+        bp.PolynomialPSF(np.ones((n, 9, 9)), middle=(1, 1), scale=(1, 1))
