@@ -148,6 +148,9 @@ if TYPE_CHECKING:
     from .psf import (
         PSFError as PSFError,
     )
+    from .psf import (
+        read_psf as read_psf,
+    )
     from .result import (
         PhotometryResult as PhotometryResult,
     )
@@ -205,6 +208,7 @@ _MODULES = {
         "MoffatPRF",
         "PSFError",
         "PolynomialPSF",
+        "read_psf",
     ),
     "result": ("PhotometryResult",),
     "warm": ("warmup",),

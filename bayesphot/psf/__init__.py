@@ -3,6 +3,7 @@
 from bayesphot.psf.analytic import AiryDiskPRF, GaussianPRF, MoffatPRF
 from bayesphot.psf.describe import describe_psf
 from bayesphot.psf.error import PSFError
+from bayesphot.psf.files import read_psf
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
 from bayesphot.psf.model import PSFConfig
 from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
@@ -18,4 +19,5 @@ __all__ = [
     "PSFError",
     "PolynomialPSF",
     "describe_psf",
+    "read_psf",
 ]

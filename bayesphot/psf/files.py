@@ -1,0 +1,325 @@
+"""PSF files of the usual tools, told apart by what is in them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesphot.checks import check_number
+from bayesphot.psf.daophot import is_daophot, read_daophot
+from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
+from bayesphot.readers import ReadError
+
+__all__ = ["read_psf"]
+
+log = logging.getLogger("bayesphot")
+
+#: Pixels of an image to one of the data, and its inverse, in headers of plain images.
+_OVERSAMPLING = ("OVERSAMP", "OVERSAMPL", "OVRSAMP", "PSFOVER", "OVERSMP")
+_SAMPLING = ("PSF_SAMP", "SAMPLING")
+#: Of files that leave it open (Anderson 2016).
+_STDPSF_OVERSAMPLING = 4
+#: Sampling of a file that is not a whole number is brought to one as fine, at most so fine.
+_FINEST = 12
+
+
+def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
+    """
+    Read a PSF from a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        One of: a grid of empirical PSFs in the STDPSF layout (WFC3, ACS, WFPC2, JWST; Anderson
+        2016); a grid of STPSF or WebbPSF; a PSFEx ``.psf`` (Bertin 2011); a DAOPHOT ``.psf``; a
+        FITS image of a PSF, or a cube of them with a table of their places ``x`` and ``y``.
+    oversampling : float, optional
+        Pixels of the image to one of the data, for plain images whose header does not say
+        (``OVERSAMP``, or ``PSF_SAMP``, its inverse); not a whole number: the image is resampled.
+    origin : (float, float), optional
+        Pixel (x, y) of a plain image on which the source falls; None: its middle.
+    hdu : int or str, optional
+        Extension of a plain image; None: the first with an image.
+
+    Returns
+    -------
+    ImagePSF, GriddedPSF or PolynomialPSF
+        Of the normalisation of the file: ``enclosed_fraction`` says what it sums to. One that
+        plainly sums to 1 in its own pixels is brought to oversampling squared, with a message in
+        the log.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ReadError
+        If the file is none of these, cut short, or holds what cannot be a PSF.
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> import bayesphot as bp
+    >>> side = np.arange(-20, 21) / 2
+    >>> bell = np.exp(-0.5 * (side[:, None] ** 2 + side**2) / 1.5**2) / (2 * np.pi * 1.5**2)
+    >>> fits.writeto("psf.fits", bell, fits.Header({"OVERSAMP": 2}), overwrite=True)
+    >>> bp.read_psf("psf.fits").oversampling
+    (2, 2)
+    """
+    if oversampling is not None:
+        check_number("oversampling", oversampling, above=0.0)
+    path = Path(path)
+    if is_daophot(path):
+        _refuse_arguments(path, "a DAOPHOT PSF", oversampling, origin)
+        return _build(path, lambda: read_daophot(path))
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings():
+            # Of cards that break the standard: all there is to say is whether they can be read.
+            warnings.simplefilter("ignore")
+            with fits.open(path, memmap=False) as handle:
+                hdus = [(item.header.copy(), item.data, item.name) for item in handle]
+    except OSError as problem:
+        raise ReadError(f"{path}: neither a FITS file nor a PSF of DAOPHOT ({problem})") from None
+    except (ValueError, TypeError, KeyError, IndexError) as problem:
+        raise ReadError(f"{path}: a FITS file that cannot be read ({problem})") from None
+    first = hdus[0][0]
+    for header, data, name in hdus:
+        if name == "PSF_DATA" or "POLNAXIS" in header:
+            _refuse_arguments(path, "a PSFEx model", oversampling, origin)
+            return _build(path, lambda h=header, d=data: _read_psfex(path, h, d))
+    if "NXPSFS" in first and "NYPSFS" in first:
+        _refuse_arguments(path, "a STDPSF grid", oversampling, origin)
+        return _build(path, lambda: _read_stdpsf(path, first, hdus[0][1]))
+    for header, data, _ in hdus:
+        if data is not None and any(key.startswith("DET_YX") for key in header):
+            _refuse_arguments(path, "a STPSF grid", oversampling, origin)
+            return _build(path, lambda h=header, d=data: _read_stpsf(path, h, d))
+    return _build(path, lambda: _read_plain(path, hdus, oversampling, origin, hdu))
+
+
+def _build(path: Path, make):
+    """Return what ``make`` does; whatever a file's values make of it is the file's fault."""
+    try:
+        return make()
+    except ReadError:
+        raise
+    except (KeyError, IndexError) as problem:
+        raise ReadError(f"{path}: a keyword or column is missing: {problem}") from None
+    except (TypeError, ValueError) as problem:
+        raise ReadError(f"{path}: {problem}") from None
+
+
+def _refuse_arguments(path: Path, what: str, oversampling, origin) -> None:
+    """Raise ValueError for arguments that the file itself answers."""
+    for name, value in (("oversampling", oversampling), ("origin", origin)):
+        if value is not None:
+            raise ValueError(f"{name} is for plain images: {path} is {what}, which says it itself")
+
+
+def _resample(images: np.ndarray, oversampling: float, origin) -> tuple[np.ndarray, int, tuple]:
+    """Return images of a whole number of pixels to one of the data, it, and their origin."""
+    from scipy.ndimage import map_coordinates
+
+    n_y, n_x = images.shape[-2:]
+    x_0, y_0 = (0.5 * (n_x - 1), 0.5 * (n_y - 1)) if origin is None else origin
+    step = int(round(oversampling))
+    if step >= 1 and abs(oversampling - step) < 1e-9 * step:
+        return images, step, (x_0, y_0)
+    step = int(np.clip(np.ceil(oversampling), 1, _FINEST))
+    before = [int(np.floor(middle * step / oversampling)) for middle in (y_0, x_0)]
+    after = [
+        int(np.floor((side - 1 - middle) * step / oversampling))
+        for side, middle in ((n_y, y_0), (n_x, x_0))
+    ]
+    lines = [
+        middle + np.arange(-low, high + 1) * oversampling / step
+        for middle, low, high in zip((y_0, x_0), before, after, strict=True)
+    ]
+    places = np.meshgrid(*lines, indexing="ij")
+    flat = images.reshape(-1, n_y, n_x)
+    new = np.array([map_coordinates(image, places, order=3, mode="nearest") for image in flat])
+    shape = (*images.shape[:-2], *new.shape[1:])
+    return new.reshape(shape), step, (float(before[1]), float(before[0]))
+
+
+def _scale_total(path: Path, images: np.ndarray, share: float) -> np.ndarray:
+    """Return images that sum to ``share``, the pixels of one of the data, where they sum to 1."""
+    total = float(np.mean(images.sum(axis=(-2, -1))))
+    if share > 2.0 and 0.5 < total < 1.5:
+        log.info(
+            "%s: images sum to %.3g: times %g, to whole pixels of the data", path, total, share
+        )
+        return images * share
+    return images
+
+
+def _read_cube(path: Path, data: Any) -> np.ndarray:
+    """Return a cube (n, ny, nx) of numbers."""
+    if data is None or getattr(data, "dtype", np.dtype(object)).kind not in "iuf":
+        raise ReadError(f"{path}: holds no images where they should be")
+    cube = np.asarray(data, dtype=float)
+    if cube.ndim == 2:
+        cube = cube[None]
+    if cube.ndim != 3:
+        raise ReadError(f"{path}: images must be 2-D or a cube, found shape {cube.shape}")
+    return cube
+
+
+def _make_grid(images, positions, oversampling, origin=None):
+    """Return one image, or a grid of them."""
+    if len(images) == 1:
+        return ImagePSF(images[0], oversampling=oversampling, origin=origin)
+    return GriddedPSF(images, positions, oversampling=oversampling, origin=origin)
+
+
+def _read_stdpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
+    """Return a grid in the STDPSF layout, places counted from 1."""
+    cube = _read_cube(path, data)
+    n_x, n_y = int(header["NXPSFS"]), int(header["NYPSFS"])
+    if n_x * n_y != len(cube):
+        raise ReadError(
+            f"{path}: NXPSFS x NYPSFS = {n_x} x {n_y} images should be there, found {len(cube)}"
+        )
+    if "IPSFX01" in header:
+        x = [float(header[f"IPSFX{i:02d}"]) for i in range(1, n_x + 1)]
+        y = [float(header[f"JPSFY{i:02d}"]) for i in range(1, n_y + 1)]
+    else:
+        x = _read_lists(header, "IPSFX")
+        y = _read_lists(header, "JPSFY")
+    if len(x) != n_x or len(y) != n_y or len(set(x)) != n_x or len(set(y)) != n_y:
+        raise ReadError(
+            f"{path}: places must be {n_x} different x and {n_y} different y, found {x} and {y}: a "
+            "file of several detectors must be split first"
+        )
+    places = [(u - 1.0, v - 1.0) for v in y for u in x]
+    return _make_grid(cube, places, _STDPSF_OVERSAMPLING)
+
+
+def _read_lists(header, start: str) -> list[float]:
+    """Return the numbers of keywords like IPSFXA5, each a list."""
+    return [
+        float(word)
+        for letter in "ABCD"
+        for word in str(header.get(f"{start}{letter}5", "")).split()
+    ]
+
+
+def _read_stpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
+    """Return a grid of STPSF or WebbPSF: DET_YX0 ... hold (y, x)."""
+    cube = _read_cube(path, data)
+    step = _read_positive(path, "OVERSAMP", header["OVERSAMP"])
+    places = []
+    for i in range(len(cube)):
+        words = str(header[f"DET_YX{i}"]).strip("() ").split(",")
+        y, x = (float(word) for word in words[:2])
+        places.append((x, y))
+    images, whole, origin = _resample(cube, step, None)
+    return _make_grid(_scale_total(path, images, whole**2), places, whole, origin)
+
+
+def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
+    """Return a model of PSFEx: coefficients of x^i y^j, i + j <= degree, i running first."""
+    names = [str(header.get(f"POLNAME{i}", "")) for i in range(1, int(header["POLNAXIS"]) + 1)]
+    degree = int(header.get("POLDEG1", 0)) if names else 0
+    cube = np.asarray(data["PSF_MASK"][0], dtype=float)
+    cube = cube[None] if cube.ndim == 2 else cube
+    needed = (degree + 1) * (degree + 2) // 2
+    if cube.ndim != 3 or len(cube) != needed:
+        raise ReadError(
+            f"{path}: degree {degree} needs {needed} images, found an array of shape {cube.shape}"
+        )
+    places = ("X_IMAGE", "Y_IMAGE")
+    if degree and not (len(names) == 2 and all(map(str.startswith, names, places))):
+        raise ReadError(
+            f"{path}: a PSF must vary with X_IMAGE and Y_IMAGE, found {', '.join(names)}"
+        )
+    sampling = _read_positive(path, "PSF_SAMP", header["PSF_SAMP"])
+    # Values are light in one of its own pixels.
+    images, whole, origin = _resample(cube / sampling**2, 1.0 / sampling, None)
+    if degree == 0:
+        return ImagePSF(images[0], oversampling=whole, origin=origin)
+    theirs = [(i, j) for j in range(degree + 1) for i in range(degree + 1 - j)]
+    ours = [(n - j, j) for n in range(degree + 1) for j in range(n + 1)]
+    images = images[[theirs.index(powers) for powers in ours]]
+    middle = tuple(float(header[f"POLZERO{i}"]) - 1.0 for i in (1, 2))
+    scale = tuple(float(header[f"POLSCAL{i}"]) for i in (1, 2))
+    return PolynomialPSF(images, middle=middle, scale=scale, oversampling=whole, origin=origin)
+
+
+def _read_plain(path: Path, hdus, oversampling, origin, hdu) -> ImagePSF | GriddedPSF:
+    """Return an image, or a cube with a table of places."""
+    number = _find_image(path, hdus, hdu)
+    header, data, _ = hdus[number]
+    cube = _read_cube(path, data)
+    step = _read_oversampling(path, header, hdus[0][0]) if oversampling is None else oversampling
+    if len(cube) == 1:
+        images, whole, centre = _resample(cube, step, origin)
+        return ImagePSF(_scale_total(path, images, whole**2)[0], oversampling=whole, origin=centre)
+    places = _find_places(hdus, len(cube))
+    if places is None:
+        raise ReadError(
+            f"{path}: a cube of {len(cube)} images needs a table of as many places, with columns "
+            "x and y, in the same file"
+        )
+    images, whole, centre = _resample(cube, step, origin)
+    return GriddedPSF(
+        _scale_total(path, images, whole**2), places, oversampling=whole, origin=centre
+    )
+
+
+def _find_image(path: Path, hdus, hdu) -> int:
+    """Return which extension holds the image."""
+    if hdu is not None:
+        names = [name for _, _, name in hdus]
+        number = hdu if isinstance(hdu, int) else -1
+        if isinstance(hdu, str) and hdu.upper() in names:
+            number = names.index(hdu.upper())
+        if not 0 <= number < len(hdus):
+            raise ReadError(f"{path}: no extension {hdu!r}; there are {', '.join(names)}")
+        return number
+    for number, (_, data, _) in enumerate(hdus):
+        if getattr(data, "dtype", np.dtype(object)).kind in "iuf" and np.ndim(data) in (2, 3):
+            return number
+    raise ReadError(f"{path}: holds no image")
+
+
+def _read_oversampling(path: Path, *headers) -> float:
+    """Return pixels of the image to one of the data, as a header says."""
+    for header in headers:
+        for key in _OVERSAMPLING:
+            if key in header:
+                return _read_positive(path, key, header[key])
+        for key in _SAMPLING:
+            if key in header:
+                return 1.0 / _read_positive(path, key, header[key])
+    raise ReadError(
+        f"{path}: the header does not say how the PSF is sampled ({', '.join(_OVERSAMPLING)}, or "
+        f"{', '.join(_SAMPLING)}): give oversampling, 1 for pixels like the data's"
+    )
+
+
+def _read_positive(path: Path, key: str, value) -> float:
+    """Return a positive number of a header."""
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise ReadError(f"{path}: {key} must be a positive number, found {value!r}")
+    return float(value)
+
+
+def _find_places(hdus, n: int) -> np.ndarray | None:
+    """Return the places (n, 2) in a table of a file, None without one."""
+    for _, data, _ in hdus:
+        names = getattr(data, "names", None) or ()
+        lower = {name.lower(): name for name in names}
+        if "x" in lower and "y" in lower:
+            x, y = (np.ravel(np.asarray(data[lower[axis]], dtype=float)) for axis in "xy")
+            if x.size == y.size == n:
+                return np.column_stack([x, y])
+    return None
