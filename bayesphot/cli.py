@@ -208,11 +208,24 @@ def _add_psf(parser: Any, *, shared: bool = False) -> Any:
 
     Returns the group of arguments.
     """
-    psf = parser.add_argument_group("PSF, a Gaussian integrated over the pixels")
+    psf = parser.add_argument_group("PSF, a Gaussian integrated over the pixels, or of a file")
     width = psf.add_mutually_exclusive_group(required=True)
     width.add_argument("--sigma", type=_positive, metavar="S", help="standard deviation in pixels")
     width.add_argument("--fwhm", type=_positive, metavar="F", help="or full width at half maximum")
-    psf.add_argument("--fit-sigma", action="store_true", help="fit the width as well")
+    width.add_argument(
+        "--psf",
+        metavar="FILE",
+        help="or a PSF of STDPSF, STPSF, PSFEx or DAOPHOT, or a FITS image of one",
+    )
+    psf.add_argument(
+        "--psf-oversampling",
+        type=_positive,
+        metavar="N",
+        help="pixels of a FITS image of the PSF to one of the data, where its header does not say",
+    )
+    psf.add_argument(
+        "--fit-sigma", action="store_true", help="fit the width as well: of a file's PSF a factor"
+    )
     if shared:
         psf.add_argument(
             "--shape",

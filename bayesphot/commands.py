@@ -209,7 +209,6 @@ def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
             "--psf-error is the error of a known width and --fit-sigma fits it: give one"
         )
     psf_model = _choose_psf(arguments)
-    sigma = float(psf_model.sigma.value)
     level: dict[str, Any] = {"nsigma": arguments.nsigma}
     if arguments.threshold is not None:
         level = {"threshold": arguments.threshold}
@@ -218,7 +217,7 @@ def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
     return _configure(
         psf_model=psf_model,
         fitshape=arguments.fitshape,
-        finder=bp.DAOStarFinder(fwhm=sigma * FWHM_PER_SIGMA, sigma_radius=SIGMA_RADIUS, **level),
+        finder=bp.DAOStarFinder(fwhm=psf_model.fwhm, sigma_radius=SIGMA_RADIUS, **level),
         crit_separation=separation,
         bkg_estimator=bp.MMMBackground() if has_sky else None,
         fit_background=arguments.background if has_sky else False,
@@ -244,7 +243,7 @@ def _configure(
     **settings: Any,
 ) -> Any:
     """Return the photometry, with the defaults that hang on the width of the PSF."""
-    fwhm = float(psf_model.sigma.value) * FWHM_PER_SIGMA
+    fwhm = float(psf_model.fwhm)
     if fitshape is None:
         fitshape = max(11, 2 * int(1.25 * fwhm) + 1)
     if crit_separation is None:
@@ -386,8 +385,17 @@ def _configure_calibration(arguments: Namespace, *, noise: Any) -> Any:
 
 def _choose_psf(arguments: Namespace) -> Any:
     """Return the PSF of the options."""
-    psf_model = bp.IntegratedGaussianPRF(sigma=arguments.sigma or arguments.fwhm / FWHM_PER_SIGMA)
-    psf_model.sigma.fixed = not arguments.fit_sigma
+    if arguments.psf is None:
+        if arguments.psf_oversampling is not None:
+            raise UsageError("--psf-oversampling is of the image in --psf, which is not given")
+        sigma = arguments.sigma or arguments.fwhm / FWHM_PER_SIGMA
+        psf_model: Any = bp.IntegratedGaussianPRF(sigma=sigma)
+    else:
+        try:
+            psf_model = bp.read_psf(arguments.psf, oversampling=arguments.psf_oversampling)
+        except (OSError, ValueError) as problem:
+            raise UsageError(f"argument --psf: {problem}") from problem
+    psf_model.fixed[psf_model.param_names[-1]] = not arguments.fit_sigma
     return psf_model
 
 

@@ -32,6 +32,8 @@ ADVICE = {
     "priors={'position': Disc(r)}",
     Flag.FROZEN_NEIGHBOURS: "a large group was split, errors near the cut are too small: raise "
     "max_group_size or link at a smaller separation",
+    Flag.OFF_PSF_GRID: "outside the places where the PSF is known: valid as far as the PSF of the "
+    "edge is",
     Flag.TRUNCATED: "the box is cut by the border or bad pixels: valid, with larger errors",
     Flag.NO_POSITION: "not measured: the position given is not finite",
     Flag.OFF_IMAGE: "not measured: the position given is off the image",

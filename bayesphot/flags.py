@@ -51,6 +51,8 @@ class Flag(IntFlag):
     """The sampler could not start for this group: posterior columns are NaN."""
     INTERRUPTED = 1 << 15
     """The run was interrupted before this group was sampled: posterior columns are NaN."""
+    OFF_PSF_GRID = 1 << 16
+    """The source lies outside the places where the PSF is known: it has that of the edge."""
 
 
 #: Flags of rows that were not measured at all.

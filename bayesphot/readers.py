@@ -19,6 +19,7 @@ __all__ = [
     "read_fits_image",
     "read_fits_mask",
     "read_fits_plane",
+    "split_path",
 ]
 
 
@@ -95,7 +96,7 @@ def read_fits_image(path, *, ext: int | str | None = None) -> FitsImage:
     ...     read_fits_image(f"{folder}/a.fits").data.shape
     (1, 2)
     """
-    file, wanted = _split_path(path, ext)
+    file, wanted = split_path(path, ext)
     # astropy says its say about odd files in warnings; what matters here ends in a ReadError.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -207,7 +208,7 @@ def _read_finite(value, what: str) -> float:
     return number
 
 
-def _split_path(path, ext) -> tuple[Path, int | str | tuple[str, int] | None]:
+def split_path(path, ext) -> tuple[Path, int | str | tuple[str, int] | None]:
     """File and extension; a file whose name really ends in brackets is taken at its word."""
     file = Path(path)
     if not file.exists():

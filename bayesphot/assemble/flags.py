@@ -35,6 +35,7 @@ def find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nda
     distance = np.hypot(value[:, 0] - center[:, 0], value[:, 1] - center[:, 1])
     flags[distance >= scene.sources.prior[member, RADIUS] * (1.0 - 1e-6)] |= int(Flag.AT_BOUND)
     flags[scene.grouped.was_split[member]] |= int(Flag.FROZEN_NEIGHBOURS)
+    flags[~settings.psf.covers(value[:, 0], value[:, 1])] |= int(Flag.OFF_PSF_GRID)
     flags[reduced > POOR_FIT] |= int(Flag.POOR_FIT)
     if report.sampled is None:
         return flags

@@ -12,7 +12,7 @@ import numpy as np
 from bayesphot.checks import check_number
 from bayesphot.psf.daophot import is_daophot, read_daophot
 from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
-from bayesphot.readers import ReadError
+from bayesphot.readers import ReadError, split_path
 
 __all__ = ["read_psf"]
 
@@ -36,7 +36,8 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     path : str or Path
         One of: a grid of empirical PSFs in the STDPSF layout (WFC3, ACS, WFPC2, JWST; Anderson
         2016); a grid of STPSF or WebbPSF; a PSFEx ``.psf`` (Bertin 2011); a DAOPHOT ``.psf``; a
-        FITS image of a PSF, or a cube of them with a table of their places ``x`` and ``y``.
+        FITS image of a PSF, or a cube of them with a table of their places ``x`` and ``y``, its
+        extension in brackets, ``"file.fits[PSF]"``, or as ``hdu``.
     oversampling : float, optional
         Pixels of the image to one of the data, for plain images whose header does not say
         (``OVERSAMP``, or ``PSF_SAMP``, its inverse); not a whole number: the image is resampled.
@@ -74,7 +75,7 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     """
     if oversampling is not None:
         check_number("oversampling", oversampling, above=0.0)
-    path = Path(path)
+    path, hdu = split_path(path, hdu)
     if is_daophot(path):
         _refuse_arguments(path, "a DAOPHOT PSF", oversampling, origin)
         return _build(path, lambda: read_daophot(path))
@@ -279,12 +280,14 @@ def _find_image(path: Path, hdus, hdu) -> int:
     """Return which extension holds the image."""
     if hdu is not None:
         names = [name for _, _, name in hdus]
-        number = hdu if isinstance(hdu, int) else -1
-        if isinstance(hdu, str) and hdu.upper() in names:
-            number = names.index(hdu.upper())
-        if not 0 <= number < len(hdus):
+        wanted, version = hdu if isinstance(hdu, tuple) else (hdu, 1)
+        if isinstance(wanted, int):
+            found = [wanted] if 0 <= wanted < len(hdus) else []
+        else:
+            found = [number for number, name in enumerate(names) if name == str(wanted).upper()]
+        if len(found) < version:
             raise ReadError(f"{path}: no extension {hdu!r}; there are {', '.join(names)}")
-        return number
+        return found[version - 1]
     for number, (_, data, _) in enumerate(hdus):
         if getattr(data, "dtype", np.dtype(object)).kind in "iuf" and np.ndim(data) in (2, 3):
             return number

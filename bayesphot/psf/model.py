@@ -10,14 +10,17 @@ import numpy as np
 from bayesphot.kernels.psf import REACH
 from bayesphot.kernels.structs import (
     AIRY,
+    DEGREE,
     ELLIPTICAL,
     ENVELOPE,
     FLUX,
     GAUSSIAN,
     MOFFAT,
+    N_PLACE,
     N_RING,
     PSF_FLOOR,
     PSF_REACH,
+    PSF_TABLE,
     SAMPLED,
     SHAPE,
     PSFData,
@@ -232,6 +235,20 @@ class PSFConfig:
             enclosed_fraction=float(image.sum() / step**2),
             constants=dict(zip(self.shape_names, self.shape_start.tolist(), strict=True)),
         )
+
+    def covers(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return whether places (n,) lie on the PSF's grid; where it has none, True."""
+        inside = np.ones(np.shape(x), dtype=bool)
+        if self.kind != SAMPLED or self.numbers[DEGREE] > 0:
+            return inside
+        first = PSF_TABLE
+        for axis, place in ((0, y), (1, x)):
+            n = int(self.numbers[N_PLACE + axis])
+            knots = self.numbers[first : first + n]
+            first += n
+            if n > 1:
+                inside &= (place >= knots[0]) & (place <= knots[-1])
+        return inside
 
     def with_floor(self, floor: float) -> PSFConfig:
         """Return the PSF rendered no further than where its light is under ``floor`` per pixel."""

@@ -222,6 +222,8 @@ def test_a_cube_with_a_table_of_places(tmp_path) -> None:
     fits.HDUList(hdus).writeto(tmp_path / "psf.fits")
     psf = bp.read_psf(tmp_path / "psf.fits", oversampling=1, hdu="psfgrid")
     np.testing.assert_array_equal(psf.positions, np.column_stack([places["x"], places["y"]]))
+    in_brackets = bp.read_psf(f"{tmp_path / 'psf.fits'}[PSFGRID]", oversampling=1)
+    np.testing.assert_array_equal(in_brackets.data, psf.data)
     fits.HDUList(hdus[:2]).writeto(tmp_path / "alone.fits")
     with pytest.raises(ReadError, match="a cube of 4 images needs a table of as many places"):
         bp.read_psf(tmp_path / "alone.fits", oversampling=1)

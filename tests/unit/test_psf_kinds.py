@@ -395,3 +395,18 @@ def test_a_polynomial_is_its_sum_of_images(width) -> None:
 def test_images_that_make_no_polynomial_are_refused(n) -> None:
     with pytest.raises(ValueError, match=f"coefficients of a polynomial, found {n} images"):
         bp.PolynomialPSF(np.ones((n, 9, 9)), middle=(1, 1), scale=(1, 1))
+
+
+def test_sources_outside_the_places_of_a_grid_are_flagged() -> None:
+    images, places = make_grid()
+    model = bp.GriddedPSF(images, places, oversampling=2)
+    x, y = np.array([12.0, 30.0, 47.0]), np.array([20.0, 45.0, 30.0])
+    rows, columns = np.mgrid[:60, :60]
+    image = np.random.default_rng(4).normal(0.0, 1.0, (60, 60))
+    for place in zip(x, y, strict=True):
+        model.flux, model.x_0, model.y_0 = 500.0, *place
+        image += model(columns, rows)
+    phot = bp.BasicPSFPhotometry(psf_model=model, fitshape=11, sampler=False)
+    result = phot(image, error=1.0, positions={"x_0": x, "y_0": y})
+    off = (result["flags"] & bp.Flag.OFF_PSF_GRID) > 0
+    np.testing.assert_array_equal(off, [False, False, True])
