@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         MedianBackground as MedianBackground,
     )
     from .background import (
+        MeshBackground as MeshBackground,
+    )
+    from .background import (
         MMMBackground as MMMBackground,
     )
     from .background import (
@@ -165,6 +168,7 @@ _MODULES = {
         "MMMBackground",
         "MedianBackground",
         "MeanBackground",
+        "MeshBackground",
         "MADStdBackgroundRMS",
         "StdBackgroundRMS",
     ),

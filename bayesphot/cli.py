@@ -190,6 +190,10 @@ def _add_run(commands: Any) -> None:
         help="sky of a group: free with the estimator's error as prior (default), free and flat, "
         "a free plane, or none (subtracted already)",
     )
+    search.add_argument(
+        "--mesh", type=_count, metavar="N",
+        help="the sky varies: its level in tiles of N pixels, splines between (default: one level)",
+    )  # fmt: skip
 
     _add_sampling(run, can_skip=True)
 

@@ -219,7 +219,7 @@ def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
         fitshape=arguments.fitshape,
         finder=bp.DAOStarFinder(fwhm=psf_model.fwhm, sigma_radius=SIGMA_RADIUS, **level),
         crit_separation=separation,
-        bkg_estimator=bp.MMMBackground() if has_sky else None,
+        bkg_estimator=_choose_sky(arguments) if has_sky else None,
         fit_background=arguments.background if has_sky else False,
         sampler=_choose_sampler(arguments),
         noise=noise,
@@ -381,6 +381,16 @@ def _configure_calibration(arguments: Namespace, *, noise: Any) -> Any:
         noise=noise,
         max_group_size=arguments.max_group_size,
     )
+
+
+def _choose_sky(arguments: Namespace) -> Any:
+    """Return the sky estimator of the options."""
+    if arguments.mesh is None:
+        return bp.MMMBackground()
+    try:
+        return bp.MeshBackground(arguments.mesh)
+    except ValueError as problem:
+        raise UsageError(f"argument --mesh: {problem}") from problem
 
 
 def _choose_psf(arguments: Namespace) -> Any:

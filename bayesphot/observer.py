@@ -6,7 +6,13 @@ import logging
 
 import numpy as np
 
-from bayesphot.background import SkyEstimator, estimate_noise, estimate_sky, measure_tilt
+from bayesphot.background import (
+    MeshBackground,
+    SkyEstimator,
+    estimate_noise,
+    estimate_sky,
+    measure_tilt,
+)
 from bayesphot.image import Image
 from bayesphot.noise import PixelNoise
 from bayesphot.patch import Pixels
@@ -40,7 +46,8 @@ class Observer:
 
     def _find_tilt(self, data: np.ndarray, bad: np.ndarray) -> np.ndarray:
         """Return how the sky of some data is tilted; not at all where the user knows the sky."""
-        if not callable(self.plan.bkg_estimator):
+        estimator = self.plan.bkg_estimator
+        if not callable(estimator) or isinstance(estimator, MeshBackground):
             return np.zeros(data.shape)
         return measure_tilt(data, bad)
 
@@ -48,7 +55,7 @@ class Observer:
         """Take a level and a tilt for the sky."""
         self.sky = np.asarray(sky.level, dtype=float) + tilt
         error = np.sqrt(sky.error**2 + bias2)
-        self.sky_error = float(error * (PLANE_ERROR if tilt.any() else 1.0))
+        self.sky_error = error * (PLANE_ERROR if tilt.any() else 1.0)
 
     def observe(
         self,
@@ -106,6 +113,9 @@ class Observer:
             return np.zeros(self.image.shape)
         if not self.image.good.any():
             return np.ones(self.image.shape)
+        estimator = self.plan.bkg_estimator
+        if isinstance(estimator, MeshBackground):
+            return (self._correlation * self._map_noise(estimator, residual)) ** 2
         level = self._correlation * estimate_noise(residual, self.bad)
         # A noiseless image still needs a scale; nothing depends on which.
         level = level if level > 0.0 else max(float(np.abs(residual).max()), 1.0) * 1e-6
@@ -113,6 +123,19 @@ class Observer:
         estimated = f"estimated: {level:.6g} per pixel"
         self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
         return np.full(self.image.shape, level**2)
+
+    def _map_noise(self, estimator: MeshBackground, residual: np.ndarray) -> np.ndarray:
+        """Return the noise of each pixel, of the tiles of a mesh."""
+        noise = estimator.estimate_rms(residual, self.bad)
+        if not np.all(noise > 0.0):
+            level = estimate_noise(residual, self.bad)
+            level = level if level > 0.0 else max(float(np.abs(residual).max()), 1.0) * 1e-6
+            noise = np.where(noise > 0.0, noise, level)
+        middle = float(np.median(noise))
+        estimated = f"estimated: {middle:.6g} per pixel in the median tile"
+        self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
+        log.info("no error given: noise %s", estimated)
+        return noise
 
     @property
     def _correlation(self) -> float:

@@ -39,7 +39,7 @@ class Pixels:
         One over the variance, 0 on bad pixels.
     sky : (ny, nx) array
         The reference sky that was subtracted.
-    sky_error : float
+    sky_error : float or (ny, nx) array
         Standard error of its level, inf where it is not known.
     noise : PixelNoise
         What the sampling knows of the noise beyond the weights.
@@ -53,7 +53,7 @@ class Pixels:
     data: np.ndarray
     weight: np.ndarray
     sky: np.ndarray
-    sky_error: float
+    sky_error: float | np.ndarray
     noise: PixelNoise = field(default_factory=PixelNoise)
     nuisance: np.ndarray | None = None
     cores: np.ndarray | None = None
@@ -349,14 +349,15 @@ def make_shared_priors(pixels: Pixels, rows: np.ndarray, settings: ModelSettings
     given = settings.priors.background
     if settings.background == "none":
         return prior
+    middle_row = rows[:, 2] + rows[:, 0] // 2
+    middle_col = rows[:, 3] + rows[:, 1] // 2
     if given is not None:
-        middle_row = rows[:, 2] + rows[:, 0] // 2
-        middle_col = rows[:, 3] + rows[:, 1] // 2
         reference = pixels.sky[middle_row, middle_col]
         mean, precision = given.normal()
         prior[:, 0, 0] = mean - reference if precision > 0.0 else 0.0
         prior[:, 0, 1] = precision
         prior[:, 0, 2:] = given.shift(reference)
-    elif settings.background == "prior" and np.isfinite(pixels.sky_error):
-        prior[:, 0, 1] = 1.0 / max(pixels.sky_error, 1e-150) ** 2
+    elif settings.background == "prior":
+        error = np.broadcast_to(pixels.sky_error, pixels.data.shape)[middle_row, middle_col]
+        prior[:, 0, 1] = np.where(np.isfinite(error), 1.0 / np.maximum(error, 1e-150) ** 2, 0.0)
     return prior

@@ -14,6 +14,7 @@ from .estimators import (
     SkyLevel,
     StdBackgroundRMS,
 )
+from .mesh import MeshBackground
 from .sky import (
     SkyMap,
     estimate_noise,
@@ -26,6 +27,7 @@ __all__ = [
     "MMMBackground",
     "MeanBackground",
     "MedianBackground",
+    "MeshBackground",
     "ModeEstimatorBackground",
     "SkyEstimator",
     "SkyLevel",

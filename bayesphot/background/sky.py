@@ -16,14 +16,14 @@ _MEDIAN_VARIANCE = np.pi / 2
 
 @dataclass(frozen=True, eq=False)
 class SkyMap:
-    """The sky under an image: ``level`` is a float or a float64 array (ny, nx), ``error`` a float.
+    """The sky under an image: ``level`` and ``error`` are floats or float64 arrays (ny, nx).
 
     ``error`` is the standard error of the level (not the scatter of the pixels): 0 where the level
     is given, infinite where no pixel says anything about it.
     """
 
     level: float | np.ndarray
-    error: float
+    error: float | np.ndarray
 
 
 def estimate_sky(estimator, data, mask=None) -> SkyMap:
@@ -85,7 +85,7 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
         answer = _call_foreign(estimator, values, bad)
     if isinstance(answer, SkyLevel | SkyMap):
         level = _read_level(answer.level, bad, unit, estimator)
-        return SkyMap(level, _read_error(answer.error, unit, estimator))
+        return SkyMap(level, _read_error(answer.error, bad.shape, unit, estimator))
     level = _read_level(answer, bad, unit, estimator)
     return SkyMap(level, _median_error((values - level)[~bad]))
 
@@ -209,12 +209,19 @@ def _read_level(answer, bad: np.ndarray, unit, estimator) -> float | np.ndarray:
     return level
 
 
-def _read_error(answer, unit, estimator) -> float:
-    """Return the error that a callable gave along with its level."""
-    error = float(_strip_unit(answer, unit, "the sky error"))
-    if not error >= 0:
-        raise ValueError(f"the sky error from {estimator!r} must be >= 0, found {error}")
-    return error
+def _read_error(answer, shape, unit, estimator) -> float | np.ndarray:
+    """Return the error, one or a map, that a callable gave along with its level."""
+    error = np.asarray(_strip_unit(answer, unit, "the sky error"), dtype=float)
+    if error.ndim and error.shape != shape:
+        raise ValueError(
+            f"the sky error from {estimator!r} must be one number or of shape {shape}, found "
+            f"shape {error.shape}"
+        )
+    if not np.all(error >= 0):
+        raise ValueError(
+            f"the sky error from {estimator!r} must be >= 0, found {error[~(error >= 0)].flat[0]}"
+        )
+    return error if error.ndim else float(error)
 
 
 def _strip_unit(value, unit, name):
