@@ -56,9 +56,10 @@ class BasicPSFPhotometry:
     Parameters
     ----------
     psf_model : astropy.modeling.Fittable2DModel
-        `IntegratedGaussianPRF` or photutils' circular Gaussian PRFs. Values and ``fixed`` flags
-        are read now: fixed ``x_0`` and ``y_0`` mean forced photometry, a free ``sigma`` is
-        fitted and sampled.
+        `IntegratedGaussianPRF`, `GaussianPRF`, `MoffatPRF`, `AiryDiskPRF`, `ImagePSF`,
+        `GriddedPSF`, `PolynomialPSF`, photutils' PSF models, or any model of fixed shape. Values
+        and ``fixed`` flags are read now: fixed ``x_0`` and ``y_0`` mean forced photometry, a free
+        shape, such as ``sigma``, is fitted and sampled.
     fitshape : int or (int, int)
         Rows and columns of the box of pixels around each source, odd.
     finder : callable, optional
@@ -235,9 +236,9 @@ class BasicPSFPhotometry:
         mask : (ny, nx) array, optional
             True where a pixel is bad.
         positions : Table, optional
-            Starts ``x_0, y_0`` and optionally ``flux_0``, ``id``, ``group_id``, ``sigma_0``, and
-            normal priors of single sources: ``x_prior_mean``, ``x_prior_sd``, the same of ``y``
-            and ``flux``, log-normal ones of ``sigma``: see
+            Starts ``x_0, y_0`` and optionally ``flux_0``, ``id``, ``group_id``, that of a shape,
+            such as ``sigma_0``, and normal priors of single sources: ``x_prior_mean``,
+            ``x_prior_sd``, the same of ``y`` and ``flux``, log-normal ones of a length: see
             `bayesphot.priors.check_prior_columns`.
 
         Returns

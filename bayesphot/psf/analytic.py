@@ -40,6 +40,9 @@ class _IntegratedPRF(Fittable2DModel):
 
     #: Kind in the kernels.
     kind = -1
+    flux = Parameter(default=1.0, description="Total flux")
+    x_0 = Parameter(default=0.0, description="Centre along x, pixels")
+    y_0 = Parameter(default=0.0, description="Centre along y, pixels")
 
     @property
     def shape_names(self) -> tuple[str, ...]:
@@ -166,9 +169,6 @@ class GaussianPRF(_IntegratedPRF):
     """
 
     kind = ELLIPTICAL
-    flux = Parameter(default=1.0, description="Total flux")
-    x_0 = Parameter(default=0.0, description="Centre along x, pixels")
-    y_0 = Parameter(default=0.0, description="Centre along y, pixels")
     x_fwhm = Parameter(default=2.0, fixed=True, description="FWHM of the first axis, pixels")
     y_fwhm = Parameter(default=2.0, fixed=True, description="FWHM of the second axis, pixels")
     theta = Parameter(default=0.0, fixed=True, description="Angle of the first axis, degrees")
@@ -230,9 +230,6 @@ class MoffatPRF(_IntegratedPRF):
     """
 
     kind = MOFFAT
-    flux = Parameter(default=1.0, description="Total flux")
-    x_0 = Parameter(default=0.0, description="Centre along x, pixels")
-    y_0 = Parameter(default=0.0, description="Centre along y, pixels")
     alpha = Parameter(default=2.0, fixed=True, description="Core radius, pixels")
     beta = Parameter(default=2.5, fixed=True, description="Power")
 
@@ -288,9 +285,6 @@ class AiryDiskPRF(_IntegratedPRF):
     """
 
     kind = AIRY
-    flux = Parameter(default=1.0, description="Total flux")
-    x_0 = Parameter(default=0.0, description="Centre along x, pixels")
-    y_0 = Parameter(default=0.0, description="Centre along y, pixels")
     radius = Parameter(default=3.0, fixed=True, description="Radius of the first dark ring, pixels")
 
     @staticmethod

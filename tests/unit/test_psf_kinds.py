@@ -12,7 +12,7 @@ from scipy import special
 from scipy.interpolate import RectBivariateSpline
 
 import bayesphot as bp
-from bayesphot.kernels import analytic
+from bayesphot.kernels import analytic, shapes
 from bayesphot.kernels.columns import fill_places, fill_unit_images
 from bayesphot.psf import describe_psf
 from bayesphot.render import render_sources
@@ -410,3 +410,18 @@ def test_sources_outside_the_places_of_a_grid_are_flagged() -> None:
     result = phot(image, error=1.0, positions={"x_0": x, "y_0": y})
     off = (result["flags"] & bp.Flag.OFF_PSF_GRID) > 0
     np.testing.assert_array_equal(off, [False, False, True])
+
+
+@pytest.mark.parametrize("name", free_models())
+def test_shapes_and_their_columns_are_one_thing_in_python_and_in_the_kernels(name) -> None:
+    psf = describe_psf(free_models()[name])
+    kind = np.int64(psf.kind)
+    for j, value in enumerate(psf.shape_start):
+        column = float(psf.write_column(j, value))
+        assert psf.read_column(j, column) == pytest.approx(value, rel=1e-14)
+        assert open_kernel(shapes.read_shape)(kind, j, column) == pytest.approx(value, rel=1e-14)
+        assert open_kernel(shapes.write_shape)(kind, j, float(value)) == pytest.approx(column)
+        slope = (psf.read_column(j, column + 1e-6) - psf.read_column(j, column - 1e-6)) / 2e-6
+        assert psf.find_slope(j, column) == pytest.approx(slope, rel=1e-8)
+        stretch = open_kernel(shapes.log_stretch)(kind, j, column)
+        assert stretch == pytest.approx(np.log(slope), abs=1e-8)
