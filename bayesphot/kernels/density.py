@@ -24,6 +24,7 @@ from .structs import (
     SHARED_RHS,
     WEIGHT,
     WEIGHTED,
+    PSFData,
 )
 
 
@@ -61,7 +62,9 @@ def fill_linear_system(group, work):
     for k in range(n):
         size = (window[k, 1] - window[k, 0]) * (window[k, 3] - window[k, 2])
         unit = work.unit[k, :size]
-        fill_unit(group.psf, work.state[k], window[k], work.lines, unit)
+        numbers = group.tables[min(k, group.tables.shape[0] - 1)]
+        psf = PSFData(group.psf.kind, group.psf.row, group.psf.column, numbers)
+        fill_unit(psf, work.state[k], window[k], work.lines, unit)
         weight = group.planes[k, WEIGHT]
         weighted = group.planes[k, WEIGHTED]
         ff = 0.0

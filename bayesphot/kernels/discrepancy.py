@@ -18,6 +18,7 @@ from .structs import (
     SCALED_NOISE,
     SHAPE,
     VALUE,
+    PSFData,
 )
 
 #: Rows of ``out``: discrepancy of the data, mean and variance of that of replicated data.
@@ -76,7 +77,9 @@ def fill_discrepancies(batch, source, shape, shared, pick, moments, correlation,
                 window = group.window[k]
                 size = (window[1] - window[0]) * (window[3] - window[2])
                 unit = work.unit[k, :size]
-                fill_unit(group.psf, work.state[k], window, work.lines, unit)
+                numbers = group.tables[min(k, group.tables.shape[0] - 1)]
+                psf = PSFData(group.psf.kind, group.psf.row, group.psf.column, numbers)
+                fill_unit(psf, work.state[k], window, work.lines, unit)
             for e in range(group.n_shared):
                 work.vector[VALUE, group.n_source + e] = shared[e, g, m]
             fill_model(group, work, batch.neighbours[first:end], work.vector[VALUE], model)

@@ -27,6 +27,7 @@ from .structs import (
     SHARED_RHS,
     WEIGHT,
     WEIGHTED,
+    PSFData,
 )
 
 
@@ -51,7 +52,9 @@ def count_columns(group):
 def fill_columns(group, work, n_used, columns):
     """Fill ``columns`` (n, C, size) of each source over its window, row after row."""
     for k in range(group.n_source):
-        fill_unit_columns(group.psf, work.state[k], group.window[k], work.lines, n_used, columns[k])
+        numbers = group.tables[min(k, group.tables.shape[0] - 1)]
+        psf = PSFData(group.psf.kind, group.psf.row, group.psf.column, numbers)
+        fill_unit_columns(psf, work.state[k], group.window[k], work.lines, n_used, columns[k])
 
 
 @borrowing

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .blend import blend_psfs
 from .cache import borrowing, part
 from .priors import log_prior_density
 from .sampled import LEAST_LINE, N_LINE
@@ -86,6 +87,11 @@ def unpack_group(batch, g):
             n_shape = 1 if find_owner(free[i], n, n_column) < 0 else n
     pairs = np.empty((n * (n - 1) // 2, 2), np.int64)
     n_pair = _list_pairs(prior, pairs)
+    psf = PSFData(batch.psf.kind, batch.rows[g, 2], batch.rows[g, 3], batch.psf.numbers)
+    state = batch.state[a : a + n].copy()
+    for k in range(n):
+        state[k, 0] -= batch.rows[g, 3]
+        state[k, 1] -= batch.rows[g, 2]
     noise_kind = batch.noise_kind[g]
     pixels = np.empty((5, 0 if noise_kind == NORMAL_NOISE else data.size))
     if noise_kind != NORMAL_NOISE:
@@ -96,7 +102,8 @@ def unpack_group(batch, g):
             pixels[KNOWN, p] = batch.known[0, first + p]
             pixels[TRUE_DATA, p] = batch.known[1, first + p]
     return Group(
-        PSFData(batch.psf.kind, batch.rows[g, 2], batch.rows[g, 3], batch.psf.numbers),
+        psf,
+        blend_psfs(psf, state, window, prior, n_shape > 0),
         noise_kind,
         batch.flux_free,
         n,
@@ -353,6 +360,7 @@ def replace_free(group, free, n_shape):
     """Return the group with other free nonlinear parameters."""
     return Group(
         group.psf,
+        group.tables,
         group.noise_kind,
         group.flux_free,
         group.n_source,

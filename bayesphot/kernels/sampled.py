@@ -197,7 +197,7 @@ def _add_block(table, place, weight, out, width, box):
 
 
 @borrowing
-def _find_table(numbers):
+def find_table(numbers):
     """Return where the phases begin, and how many numbers one place's are, one phase is."""
     n_phase = int(numbers[N_CELL]) * int(numbers[N_CELL + 1])
     n_image = int(numbers[OVERSAMPLING]) * int(numbers[OVERSAMPLING + 1]) * n_phase
@@ -257,7 +257,7 @@ def fill_sampled(psf, source, window, lines, unit):
         return
     box = (top, bottom, first, end)
     _find_coefficients(numbers, u, v, across, down, place)
-    table, n_image, _ = _find_table(numbers)
+    table, n_image, _ = find_table(numbers)
     shifted[16] = place[16]
     for part in range(count_images(numbers)):
         g, share, _, _ = find_share(numbers, part, psf.column + source[X], psf.row + source[Y])
@@ -296,7 +296,7 @@ def fill_sampled_columns(psf, source, window, lines, n_used, columns):
         return
     box = (top, bottom, first, end)
     _find_coefficients(numbers, u, v, across, down, place)
-    table, n_image, _ = _find_table(numbers)
+    table, n_image, _ = find_table(numbers)
     shifted[16] = place[16]
     for part in range(count_images(numbers)):
         g, share, by_x, by_y = find_share(
@@ -323,7 +323,7 @@ def _prepare_columns(numbers, source, window, shrink, lines):
     """Fill offsets, weights and slopes of the four coefficients along x of each column."""
     step = int(numbers[OVERSAMPLING + 1])
     n_cell = int(numbers[N_CELL + 1])
-    _, _, n_phase = _find_table(numbers)
+    _, _, n_phase = find_table(numbers)
     for i in range(window[3] - window[2]):
         u = (window[2] + i - source[X]) * step * shrink + numbers[ORIGIN + 1]
         m = np.int64(math.floor(u))
@@ -345,7 +345,7 @@ def _fill_stretched(psf, source, window, lines, unit):
     step = int(numbers[OVERSAMPLING])
     step_x = int(numbers[OVERSAMPLING + 1])
     n_cell = int(numbers[N_CELL + 1])
-    table, n_image, n_phase = _find_table(numbers)
+    table, n_image, n_phase = find_table(numbers)
     _prepare_columns(numbers, source, window, shrink, lines)
     for j in range(window[1] - window[0]):
         v = (window[0] + j - source[Y]) * step * shrink + numbers[ORIGIN]
@@ -380,7 +380,7 @@ def _fill_stretched_columns(psf, source, window, lines, n_used, columns):
     step = int(numbers[OVERSAMPLING])
     step_x = int(numbers[OVERSAMPLING + 1])
     n_cell = int(numbers[N_CELL + 1])
-    table, n_image, n_phase = _find_table(numbers)
+    table, n_image, n_phase = find_table(numbers)
     _prepare_columns(numbers, source, window, shrink, lines)
     for j in range(window[1] - window[0]):
         dy = window[0] + j - source[Y]

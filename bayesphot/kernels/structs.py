@@ -178,6 +178,7 @@ class Group(NamedTuple):
     """One group inside a kernel; positions in patch pixels."""
 
     psf: PSFData
+    tables: np.ndarray  # (n, size) numbers of each source's PSF, or (1, size) of one for all
     noise_kind: np.int64
     flux_free: np.int64
     n_source: np.int64
