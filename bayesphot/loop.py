@@ -17,7 +17,7 @@ from bayesphot.catalog import Catalog
 from bayesphot.image import Image
 from bayesphot.kernels.structs import RADIUS
 from bayesphot.observer import Observer
-from bayesphot.patch import make_boxes
+from bayesphot.patch import Pixels, make_boxes
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import (
     detect_sources,
@@ -52,6 +52,8 @@ MAX_MOVES = 3
 MAX_TRIALS = 4
 #: Refits after the modes of the PSF's error were renewed from the model; they settle in two.
 MODE_ROUNDS = 2
+#: Share of the noise of a pixel below which light is not rendered.
+UNSEEN = 0.1
 #: Refits in which outliers are told before a width is free.
 OUTLIER_ROUNDS = 2
 
@@ -72,6 +74,8 @@ class LoopResult:
         Rounds of finding.
     noise_origin : str
         How the noise was set.
+    settings : ModelSettings
+        The run's model, its PSF rendered as far as the noise of the image asks for.
     """
 
     scene: Scene
@@ -79,6 +83,17 @@ class LoopResult:
     row: np.ndarray
     n_round: int
     noise_origin: str
+    settings: ModelSettings
+
+
+def _set_floor(settings: ModelSettings, pixels: Pixels) -> ModelSettings:
+    """Return the model with sources rendered out to where they fall under a tenth of the noise."""
+    weight = pixels.weight[pixels.weight > 0.0]
+    if weight.size == 0:
+        return settings
+    # A few pixels that claim to be exact do not count.
+    noise = 1.0 / np.sqrt(np.quantile(weight, 0.99))
+    return replace(settings, psf=settings.psf.with_floor(UNSEEN * noise))
 
 
 def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopResult:
@@ -96,6 +111,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
     observer = Observer(image, plan)
     blank = np.zeros(image.shape)
     pixels = observer.observe(blank)
+    plan = replace(plan, settings=_set_floor(plan.settings, pixels))
     # Given positions are the first round.
     rounds = 1
     if positions is None:
@@ -132,7 +148,7 @@ def run_loop(image: Image, positions: Catalog | None, plan: LoopPlan) -> LoopRes
         scene, catalog, refused, doubt = state
     row = measurable_rows(catalog)
     scene = _finish(scene, plan, observer)
-    return LoopResult(scene, catalog, row, rounds, observer.origin)
+    return LoopResult(scene, catalog, row, rounds, observer.origin, plan.settings)
 
 
 def _may_go_on(rounds: int, plan: LoopPlan, good: np.ndarray) -> bool:

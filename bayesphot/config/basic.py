@@ -287,6 +287,7 @@ class BasicPSFPhotometry:
             workers,
         )
         looped = run_loop(prepared, catalog, plan)
+        settings = looped.settings
         fitted = time.perf_counter()
         about = {} if plateau is None else {"saturation": asdict(plateau)}
         return self._sample(prepared, looped, settings, workers, begin, fitted, about)
