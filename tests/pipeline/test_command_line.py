@@ -81,7 +81,7 @@ def test_run_finds_the_simulated_stars(simulated, finished):
 
 def test_run_equals_the_python_interface(simulated, finished):
     """The defaults of the command line, written down."""
-    fwhm = 1.8 * 2.354820045
+    fwhm = bp.IntegratedGaussianPRF(sigma=1.8).fwhm
     phot = bp.IterativelySubtractedPSFPhotometry(
         psf_model=bp.IntegratedGaussianPRF(sigma=1.8),
         fitshape=(11, 11),
@@ -96,6 +96,22 @@ def test_run_equals_the_python_interface(simulated, finished):
     result = bp.PhotometryResult.read(finished)
     for name in ("id", "x_fit", "flux_median", "r_hat", "flags"):
         assert_array_equal(result[name], expected[name])
+
+
+def test_a_psf_of_a_file_measures_as_the_gaussian_it_holds(simulated, finished, tmp_path):
+    """Sampled five times a pixel, the pixel's response put in: fluxes to a thousandth."""
+    offset = np.arange(-50, 51) / 5
+    y, x = np.meshgrid(offset, offset, indexing="ij")
+    bell = bp.IntegratedGaussianPRF(sigma=1.8)(x, y)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(bell, name="PSF")]).writeto(tmp_path / "p.fits")
+    folder = tmp_path / "out"
+    options = ["--psf", f"{tmp_path / 'p.fits'}[PSF]", "--psf-oversampling", "5"]
+    error = f"{simulated}[ERROR]"
+    chosen = ["--error", error, "--sampler", "none", "--quiet", "--out", str(folder)]
+    assert main(["run", str(simulated), *options, *chosen]) == 0
+    result, expected = (bp.PhotometryResult.read(path) for path in (folder, finished))
+    assert_array_equal(result["id"], expected["id"])
+    np.testing.assert_allclose(result["flux_fit"], expected["flux_fit"], rtol=1e-3)
 
 
 def test_number_of_jobs_changes_nothing(simulated, finished, tmp_path):
