@@ -370,7 +370,7 @@ def _read_shapes(read, shape_names: tuple[str, ...]) -> dict[str, np.ndarray]:
         column = read((f"{name}_0", f"{name}_init"), units)
         if column is None:
             continue
-        wrong = np.flatnonzero(np.isinf(column) | (~is_angle & (column <= 0)))
+        wrong = np.flatnonzero(np.isinf(column) | ((column <= 0) & (not is_angle)))
         if wrong.size:
             must = "finite" if is_angle else "positive and finite"
             raise ValueError(f"{name}_0 must be {must}, found {column[wrong[0]]} in row {wrong[0]}")
