@@ -132,65 +132,50 @@ def fill_shape(kind, source, shape):
         shape[1] = read_shape(kind, 1, source[SHAPE + 1])
 
 
-@apart
-def fill_analytic(psf, source, window, lines, unit):
-    """Fill a source of unit flux over its window."""
+@borrowing
+def _sum_value(psf, shape, x, y):
+    """Return the value over the pixel at (x, y) from the centre.
+
+    What `_evaluate` returns beside it is not computed where nobody asks: half the time.
+    """
     n = int(psf.numbers[N_NODE])
-    node = psf.numbers[PSF_TABLE : PSF_TABLE + n]
-    weight = psf.numbers[PSF_TABLE + n : PSF_TABLE + 2 * n]
-    shape = lines[0]
-    fill_shape(psf.kind, source, shape)
-    p = 0
-    for j in range(window[0], window[1]):
-        for i in range(window[2], window[3]):
-            s = 0.0
-            for b in range(n):
-                dy = j + node[b] - source[Y]
-                for a in range(n):
-                    dx = i + node[a] - source[X]
-                    # The derivatives, which nobody looks at, cost nothing.
-                    f, _, _, _, _, _ = _evaluate(psf.kind, shape, dx, dy)
-                    s += weight[a] * weight[b] * f
-            unit[p] = s
-            p += 1
+    s = 0.0
+    for b in range(PSF_TABLE, PSF_TABLE + n):
+        for a in range(PSF_TABLE, PSF_TABLE + n):
+            w = psf.numbers[a + n] * psf.numbers[b + n]
+            dx = x + psf.numbers[a]
+            dy = y + psf.numbers[b]
+            s += w * _evaluate(psf.kind, shape, dx, dy)[0]
+    return s
+
+
+@borrowing
+def _sum_parts(psf, shape, x, y, total):
+    """Fill value and derivatives over the pixel at (x, y) from the centre."""
+    n = int(psf.numbers[N_NODE])
+    for c in range(total.size):
+        total[c] = 0.0
+    for b in range(PSF_TABLE, PSF_TABLE + n):
+        for a in range(PSF_TABLE, PSF_TABLE + n):
+            w = psf.numbers[a + n] * psf.numbers[b + n]
+            parts = _evaluate(psf.kind, shape, x + psf.numbers[a], y + psf.numbers[b])
+            for c in range(total.size):
+                total[c] += w * parts[c]
 
 
 @apart
-def fill_analytic_columns(psf, source, window, lines, n_used, columns):
-    """Fill value and derivatives of a unit source, ``n_used`` of them."""
-    n = int(psf.numbers[N_NODE])
-    node = psf.numbers[PSF_TABLE : PSF_TABLE + n]
-    weight = psf.numbers[PSF_TABLE + n : PSF_TABLE + 2 * n]
+def fill_analytic(psf, source, window, lines, n_used, columns):
+    """Fill value and derivatives (C, size) of a unit source, ``n_used`` of them."""
     shape = lines[0]
     fill_shape(psf.kind, source, shape)
+    total = lines[1, :n_used]
     p = 0
     for j in range(window[0], window[1]):
         for i in range(window[2], window[3]):
-            f = 0.0
-            by_x = 0.0
-            by_y = 0.0
-            first = 0.0
-            second = 0.0
-            third = 0.0
-            for b in range(n):
-                dy = j + node[b] - source[Y]
-                for a in range(n):
-                    dx = i + node[a] - source[X]
-                    w = weight[a] * weight[b]
-                    g, gx, gy, g1, g2, g3 = _evaluate(psf.kind, shape, dx, dy)
-                    f += w * g
-                    by_x += w * gx
-                    by_y += w * gy
-                    first += w * g1
-                    second += w * g2
-                    third += w * g3
-            columns[0, p] = f
-            columns[1, p] = by_x
-            columns[2, p] = by_y
-            if n_used > SHAPE:
-                columns[SHAPE, p] = first
-            if n_used > SHAPE + 1:
-                columns[SHAPE + 1, p] = second
-            if n_used > SHAPE + 2:
-                columns[SHAPE + 2, p] = third
+            if n_used == 1:
+                columns[0, p] = _sum_value(psf, shape, i - source[X], j - source[Y])
+            else:
+                _sum_parts(psf, shape, i - source[X], j - source[Y], total)
+                for c in range(n_used):
+                    columns[c, p] = total[c]
             p += 1

@@ -19,7 +19,7 @@ _APART: set[str] = set()
 
 
 def keep_apart(function):
-    """Have a part called, never inlined."""
+    """Have a part called, never inlined, and compiled to be small."""
     _APART.add(f"{len(function.__name__)}{function.__name__}")
 
 

@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from .analytic import fill_analytic, fill_analytic_columns
+from .analytic import fill_analytic
 from .cache import borrowing
 from .gaussian import profile_gradient_into, profile_into
-from .sampled import fill_sampled, fill_sampled_columns
+from .sampled import fill_sampled
 from .structs import (
     AIRY,
     ELLIPTICAL,
@@ -54,18 +54,25 @@ def find_reach(psf, source):
 
 
 @borrowing
+def _fill_other(psf, source, window, lines, n_used, columns):
+    """Fill value and derivatives (C, size) of a unit source of a kind that is no Gaussian."""
+    if psf.kind == SAMPLED:
+        fill_sampled(psf, source, window, lines, n_used, columns)
+    elif psf.kind in (ELLIPTICAL, MOFFAT, AIRY):
+        fill_analytic(psf, source, window, lines, n_used, columns)
+    else:
+        for c in range(n_used):
+            for p in range((window[1] - window[0]) * (window[3] - window[2])):
+                columns[c, p] = 0.0
+
+
+@borrowing
 def fill_unit(psf, source, window, lines, unit):
     """Fill a source of unit flux over its window (first row, end row, first column, end column)."""
     width = window[3] - window[2]
     height = window[1] - window[0]
     if psf.kind != GAUSSIAN:
-        if psf.kind == SAMPLED:
-            fill_sampled(psf, source, window, lines, unit)
-        elif psf.kind in (ELLIPTICAL, MOFFAT, AIRY):
-            fill_analytic(psf, source, window, lines, unit)
-        else:
-            for p in range(height * width):
-                unit[p] = 0.0
+        _fill_other(psf, source, window, lines, 1, unit.reshape((1, unit.size)))
         return
     sigma = math.exp(source[SHAPE])
     across = lines[0]
@@ -89,14 +96,7 @@ def fill_unit_columns(psf, source, window, lines, n_used, columns):
     width = window[3] - first
     height = window[1] - window[0]
     if psf.kind != GAUSSIAN:
-        if psf.kind == SAMPLED:
-            fill_sampled_columns(psf, source, window, lines, n_used, columns)
-        elif psf.kind in (ELLIPTICAL, MOFFAT, AIRY):
-            fill_analytic_columns(psf, source, window, lines, n_used, columns)
-        else:
-            for c in range(n_used):
-                for p in range(height * width):
-                    columns[c, p] = 0.0
+        _fill_other(psf, source, window, lines, n_used, columns)
         return
     sigma = math.exp(source[SHAPE])
     profile_gradient_into(source[X], sigma, first, width, lines[0], lines[1], lines[2])

@@ -234,44 +234,8 @@ def _find_coefficients(numbers, u, v, across, down, place):
 
 
 @apart
-def fill_sampled(psf, source, window, lines, unit):
-    """Fill a source of unit flux over its window."""
-    numbers = psf.numbers
-    height = window[1] - window[0]
-    width = window[3] - window[2]
-    for p in range(height * width):
-        unit[p] = 0.0
-    if source[SHAPE] != 0.0:
-        _fill_stretched(psf, source, window, lines, unit)
-        return
-    across = lines[0]
-    down = lines[1]
-    weight = lines[2]
-    place = lines[3]
-    shifted = lines[4]
-    u = (window[2] - source[X]) * numbers[OVERSAMPLING + 1] + numbers[ORIGIN + 1]
-    v = (window[0] - source[Y]) * numbers[OVERSAMPLING] + numbers[ORIGIN]
-    top, bottom = _find_overlap(v, int(numbers[OVERSAMPLING]), int(numbers[N_CELL]), height)
-    first, end = _find_overlap(u, int(numbers[OVERSAMPLING + 1]), int(numbers[N_CELL + 1]), width)
-    if first >= end or top >= bottom:
-        return
-    box = (top, bottom, first, end)
-    _find_coefficients(numbers, u, v, across, down, place)
-    table, n_image, _ = find_table(numbers)
-    shifted[16] = place[16]
-    for part in range(count_images(numbers)):
-        g, share, _, _ = find_share(numbers, part, psf.column + source[X], psf.row + source[Y])
-        if share == 0.0:
-            continue
-        for i in range(16):
-            shifted[i] = place[i] + table + g * n_image
-            weight[i] = share * down[i >> 2] * across[i & 3]
-        _add_block(numbers, shifted, weight, unit, width, box)
-
-
-@apart
-def fill_sampled_columns(psf, source, window, lines, n_used, columns):
-    """Fill value and derivatives of a unit source, ``n_used`` of them."""
+def fill_sampled(psf, source, window, lines, n_used, columns):
+    """Fill value and derivatives (C, size) of a unit source, ``n_used`` of them."""
     numbers = psf.numbers
     height = window[1] - window[0]
     width = window[3] - window[2]
@@ -279,7 +243,7 @@ def fill_sampled_columns(psf, source, window, lines, n_used, columns):
         for p in range(height * width):
             columns[c, p] = 0.0
     if n_used > SHAPE or source[SHAPE] != 0.0:
-        _fill_stretched_columns(psf, source, window, lines, n_used, columns)
+        _fill_stretched(psf, source, window, lines, n_used, columns)
         return
     step_y = numbers[OVERSAMPLING]
     step_x = numbers[OVERSAMPLING + 1]
@@ -308,6 +272,8 @@ def fill_sampled_columns(psf, source, window, lines, n_used, columns):
             shifted[i] = place[i] + table + g * n_image
             weight[i] = share * down[i >> 2] * across[i & 3]
         _add_block(numbers, shifted, weight, columns[0], width, box)
+        if n_used == 1:
+            continue
         for i in range(16):
             along = by_x * across[i & 3] - share * step_x * across[4 + (i & 3)]
             weight[i] = down[i >> 2] * along
@@ -337,42 +303,7 @@ def _prepare_columns(numbers, source, window, shrink, lines):
 
 
 @apart
-def _fill_stretched(psf, source, window, lines, unit):
-    """Fill a source of another width than the image's."""
-    numbers = psf.numbers
-    width = window[3] - window[2]
-    shrink = math.exp(-source[SHAPE])
-    step = int(numbers[OVERSAMPLING])
-    step_x = int(numbers[OVERSAMPLING + 1])
-    n_cell = int(numbers[N_CELL + 1])
-    table, n_image, n_phase = find_table(numbers)
-    _prepare_columns(numbers, source, window, shrink, lines)
-    for j in range(window[1] - window[0]):
-        v = (window[0] + j - source[Y]) * step * shrink + numbers[ORIGIN]
-        m = np.int64(math.floor(v))
-        out = unit[j * width : (j + 1) * width]
-        for b in range(4):
-            cell = (m - 1 + b) // step
-            if not 0 <= cell < int(numbers[N_CELL]):
-                continue
-            factor = shrink * shrink * spline_weight(b, v - m)
-            phase = m - 1 + b - cell * step
-            for part in range(count_images(numbers)):
-                g, share, _, _ = find_share(
-                    numbers, part, psf.column + source[X], psf.row + source[Y]
-                )
-                if share == 0.0:
-                    continue
-                start = table + g * n_image + phase * step_x * n_phase + cell * n_cell
-                for i in range(width):
-                    s = 0.0
-                    for a in range(4):
-                        s += lines[_WEIGHT + a, i] * numbers[start + int(lines[_OFFSET + a, i])]
-                    out[i] += share * factor * s
-
-
-@apart
-def _fill_stretched_columns(psf, source, window, lines, n_used, columns):
+def _fill_stretched(psf, source, window, lines, n_used, columns):
     """Fill value and derivatives of a source of any width."""
     numbers = psf.numbers
     width = window[3] - window[2]
@@ -408,8 +339,10 @@ def _fill_stretched_columns(psf, source, window, lines, n_used, columns):
                         c = numbers[start + int(lines[_OFFSET + a, i])]
                         s += lines[_WEIGHT + a, i] * c
                         d += lines[_SLOPE + a, i] * c
-                    d *= -step_x * shrink
                     row[0, i] += share * factor * s
+                    if n_used == 1:
+                        continue
+                    d *= -step_x * shrink
                     row[1, i] += factor * (share * d + by_x * s)
                     row[2, i] += (share * fall + by_y * factor) * s
                     if n_used > SHAPE:
