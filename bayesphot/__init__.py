@@ -154,8 +154,17 @@ if TYPE_CHECKING:
     from .psf import (
         read_psf as read_psf,
     )
+    from .readers import (
+        mask_bits as mask_bits,
+    )
+    from .readers import (
+        read_image as read_image,
+    )
     from .result import (
         PhotometryResult as PhotometryResult,
+    )
+    from .sky_positions import (
+        place_catalog as place_catalog,
     )
     from .warm import (
         warmup as warmup,
@@ -214,7 +223,9 @@ _MODULES = {
         "PolynomialPSF",
         "read_psf",
     ),
+    "readers": ("mask_bits", "read_image"),
     "result": ("PhotometryResult",),
+    "sky_positions": ("place_catalog",),
     "warm": ("warmup",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

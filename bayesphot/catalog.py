@@ -346,7 +346,8 @@ def _read_xy(positions, names: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
             return x, read_floats(positions, names[y_name], units=_PIXELS, n_rows=len(x))
     raise ValueError(
         "positions must have columns for x and y, spelled x_0 and y_0 (or, with the same ending "
-        f"for y, {', '.join(POSITION_SPELLINGS[1:])}), found {', '.join(names.values()) or 'none'}"
+        f"for y, {', '.join(POSITION_SPELLINGS[1:])}), or ra and dec, "
+        f"found {', '.join(names.values()) or 'none'}"
     )
 
 

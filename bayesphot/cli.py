@@ -18,9 +18,9 @@ __all__ = ["main"]
 EXIT_BAD_USE = 2
 EXIT_INTERRUPTED = 130
 NOISE_HELP = (
-    "normal, ccd (with --gain), poisson (the image is in counts), student:DOF or "
-    "contaminated:FRACTION,WIDTH (outliers; the scale is --error); default: ccd where --gain is "
-    "given, else normal"
+    "normal, ccd (with --gain, or GAIN and RDNOISE of the header), poisson (the image is in "
+    "counts), student:DOF or contaminated:FRACTION,WIDTH (outliers; the scale is --error); "
+    "default: ccd where --gain is given, else normal"
 )
 
 
@@ -122,7 +122,19 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("image", metavar="IMAGE", help="FITS file, also FILE[EXT]")
     run.add_argument("--ext", help="extension of IMAGE: name or number (default: first image)")
-    run.add_argument("--mask", metavar="FILE", help="FITS image, not zero where a pixel is bad")
+    run.add_argument(
+        "--mask",
+        metavar="FILE|none",
+        help="FITS image, not zero where a pixel is bad (default: the bits of DQ and MASK in the "
+        "file of IMAGE, where it has them); none: no mask",
+    )
+    bits = run.add_mutually_exclusive_group()
+    bits.add_argument(
+        "--dq-bits",
+        metavar="BITS",
+        help="quality bits that make a pixel bad: 4,8 or their sum 12 (default: any)",
+    )
+    bits.add_argument("--dq-ignore", metavar="BITS", help="or the quality bits that do not")
 
     psf = _add_psf(run, shared=True)
     psf.add_argument(
@@ -133,12 +145,18 @@ def _add_run(commands: Any) -> None:
         "is marginalised in each group; not with --fit-sigma",
     )
 
-    noise = run.add_argument_group("noise (default: estimated from the image)")
+    noise = run.add_argument_group("noise (default: see --error)")
     noise.add_argument(
-        "--error", metavar="FILE|NUMBER", help="total 1-sigma error per pixel, image or number"
+        "--error",
+        metavar="FILE|NUMBER|none",
+        help="total 1-sigma error per pixel, image or number (default: ERR, UNCERT, VAR, IVAR ... "
+        "in the file of IMAGE, where it has one, else estimated from the image); none: estimated",
     )
     noise.add_argument(
-        "--gain", metavar="G|header", help="electrons per unit of the image, or a keyword"
+        "--gain",
+        metavar="G|header",
+        help="electrons per unit of the image, or a keyword (times the exposure time where BUNIT "
+        "is per second)",
     )
     noise.add_argument(
         "--read-noise",

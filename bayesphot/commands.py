@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["UsageError", "run_calibration", "run_demo", "run_image", "warm_up", "write_simulation"]
 
 FWHM_PER_SIGMA = 2.354820045
-GAIN_KEYWORDS = ("GAIN", "EGAIN")
-READ_NOISE_KEYWORDS = ("RDNOISE", "READNOIS")
 #: Names of --noise: the class that takes the numbers, and how those read.
 NOISES = {
     "normal": (None, ""),
@@ -56,14 +54,23 @@ def run_image(arguments: Namespace) -> None:
     name = arguments.out or _name_output(arguments.image)
     folder = Path(name).expanduser()
     _check_output(folder, overwrite=arguments.overwrite, kind="folder")
-    # ReadError is a ValueError.
-    with _refuse_bad_use(ReadError):
+    notes: list[str] = []
+    with _refuse_bad_use(ReadError, ValueError):
         image, error, mask = _read_images(arguments)
-        noise = _scale_noise(_choose_noise(arguments, image.header), arguments)
+        noise = _choose_noise(arguments, image.header, image.unit, notes=notes)
+        noise = _scale_noise(noise, arguments)
     data = image.to_nddata()
     with _refuse_bad_use(ValueError):
         photometry = _configure_run(arguments, noise=noise)
         _check_images(data, error, mask)
+    for text in image.warnings:
+        warnings.warn(text, UserWarning, stacklevel=2)
+    if not arguments.quiet:
+        print(
+            "\n".join(
+                [f"image: {image.extension} of {arguments.image}", *image.planes.notes, *notes]
+            )
+        )
     _measure(photometry, data, folder, arguments, error=error, mask=mask)
 
 
@@ -95,21 +102,37 @@ def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
     """Return image, error (array, number or None) and mask (bool array or None)."""
     from .readers import read_fits_image, read_fits_mask, read_fits_plane
 
-    image = read_fits_image(arguments.image, ext=arguments.ext)
+    bits = {"dq_bits": arguments.dq_bits, "dq_ignore": arguments.dq_ignore or 0}
+    image = read_fits_image(
+        arguments.image,
+        ext=arguments.ext,
+        error=arguments.error is None and not _knows_noise(arguments),
+        mask=arguments.mask is None,
+        **bits,
+    )
     error: Any = None
-    if arguments.error is not None:
+    if arguments.error not in (None, "none"):
         try:
             error = float(arguments.error)
         except ValueError:
             error = read_fits_plane(arguments.error)
-    mask = None if arguments.mask is None else read_fits_mask(arguments.mask)
+    mask = None
+    if arguments.mask not in (None, "none"):
+        mask = read_fits_mask(arguments.mask, **bits)
+    option = "--dq-ignore" if arguments.dq_bits is None else "--dq-bits"
+    if (arguments.dq_bits or arguments.dq_ignore) and mask is None and image.planes.mask is None:
+        raise UsageError(f"{option} chooses quality bits and there are none: no DQ, MASK or --mask")
     return image, error, mask
+
+
+def _knows_noise(arguments: Namespace) -> bool:
+    """Whether the noise is that of a CCD or of counts, which needs no plane of errors."""
+    name = (arguments.noise or "").partition(":")[0]
+    return name in ("ccd", "poisson") or (not name and arguments.gain is not None)
 
 
 def _check_images(image: Any, error: Any, mask: Any) -> None:
     """Raise now what would be wrong with the images; warnings come with the run."""
-    import warnings
-
     from .image import prepare_image
 
     with warnings.catch_warnings():
@@ -117,8 +140,13 @@ def _check_images(image: Any, error: Any, mask: Any) -> None:
         prepare_image(image, error=error, mask=mask)
 
 
-def _choose_noise(arguments: Namespace, header: Any) -> Any:
-    """Return the noise that is named, or the CCD's if a gain is given, else None."""
+def _choose_noise(
+    arguments: Namespace, header: Any, unit: Any = None, *, notes: list[str] | None = None
+) -> Any:
+    """Return the noise that is named, or the CCD's if a gain is given, else None.
+
+    What is to be said of numbers from the header is added to the notes.
+    """
     name, _, numbers = (arguments.noise or "").partition(":")
     if not name:
         name = "normal" if arguments.gain is None else "ccd"
@@ -130,13 +158,16 @@ def _choose_noise(arguments: Namespace, header: Any) -> Any:
             raise UsageError("--read-noise is in electrons and needs --gain")
         option = "--read-noise" if arguments.gain is None else "--gain"
         raise UsageError(f"{option} is a CCD's and --noise says {name}: give one of them")
-    if name in ("ccd", "poisson") and arguments.error is not None:
+    if name in ("ccd", "poisson") and arguments.error not in (None, "none"):
         option = "--gain" if arguments.noise is None else f"--noise {name}"
         raise UsageError(f"{option} and --error both say what the noise is: give one of them")
     if name == "normal" and not numbers:
         return None
     if name == "ccd" and not numbers:
-        return _read_ccd(arguments, header)
+        noise, note = _read_ccd(arguments, header, unit)
+        if notes is not None:
+            notes.append(note)
+        return noise
     model, form = NOISES[name]
     try:
         values = [float(part) for part in numbers.split(",")] if numbers else []
@@ -169,37 +200,31 @@ def _scale_noise(noise: Any, arguments: Namespace) -> Any:
     return replace(bp.NormalNoise() if noise is None else noise, **factors)
 
 
-def _read_ccd(arguments: Namespace, header: Any) -> Any:
-    """Return the noise of a CCD, its numbers given or from the header."""
-    if arguments.gain is None:
+def _read_ccd(arguments: Namespace, header: Any, unit: Any) -> tuple[Any, str]:
+    """Return the noise of a CCD, its numbers given or from the header, and where they are from."""
+    from .readers import read_ccd
+
+    gain, read_noise = arguments.gain, arguments.read_noise
+    if gain is None and not header:
         raise UsageError("--noise ccd needs --gain")
-    gain, _ = _read_setting("--gain", arguments.gain, header, GAIN_KEYWORDS)
-    if arguments.read_noise is None and arguments.gain != "header":
-        read_noise, keyword = 0.0, None
-    else:
-        text = arguments.read_noise or "header"
-        read_noise, keyword = _read_setting("--read-noise", text, header, READ_NOISE_KEYWORDS)
-    if keyword is not None and re.search(r"\b(adu|dn)\b", header.comments[keyword], re.IGNORECASE):
-        read_noise *= gain
+    if read_noise is None and gain not in (None, "header"):
+        read_noise = 0.0
+    with _refuse_argument("--gain"):
+        read_ccd(header, unit, gain=gain, read_noise=0.0)
+    with _refuse_argument("--read-noise"):
+        numbers = read_ccd(header, unit, gain=gain, read_noise=read_noise)
     with _refuse_bad_use(ValueError):
-        return bp.CCDNoise(gain=gain, read_noise=read_noise)
+        noise = bp.CCDNoise(gain=numbers.gain, read_noise=numbers.read_noise)
+    return noise, f"noise: CCD, {numbers.origin}"
 
 
-def _read_setting(
-    option: str, text: str, header: Any, names: tuple[str, ...]
-) -> tuple[float, str | None]:
-    """Return the number that the text is or names, and the keyword it came from, if any."""
-    from .readers import ReadError, header_value
-
-    from_header = text == "header"
+@contextmanager
+def _refuse_argument(option: str) -> Iterator[None]:
+    """Turn a ValueError into one line that names an option."""
     try:
-        value = header_value(header, names, None if from_header else text)
-    except ReadError as problem:
+        yield
+    except ValueError as problem:
         raise UsageError(f"argument {option}: {problem}") from problem
-    if value is None:
-        raise UsageError(f"argument {option}: the header has no {' or '.join(names)}")
-    keywords = names if from_header else (text,)
-    return value, next((keyword for keyword in keywords if keyword in header), None)
 
 
 def _configure_run(arguments: Namespace, *, noise: Any) -> Any:

@@ -77,7 +77,9 @@ def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image
     ----------
     image : array_like, `~astropy.units.Quantity` or `~astropy.nddata.NDData` (ny, nx)
         Real numbers of any type. From NDData the uncertainty (standard deviation, variance or
-        inverse variance), mask, unit, wcs and meta come along. What a masked array masks is bad.
+        inverse variance), mask, unit, wcs and meta come along; where there is no mask, ``flags`` of
+        CCDData are one: not 0 is bad (`bayesphot.mask_bits` chooses bits). What a masked array
+        masks is bad.
     error : float, array_like or `~astropy.units.Quantity`, optional
         Total 1-sigma error per pixel, positive, one number or (ny, nx). Without a unit it is in
         the image's. Wins over the image's own uncertainty.
@@ -121,6 +123,9 @@ def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image
     carried_unit = carried.pop("unit")
     unit = parts.unit if carried_unit is None else carried_unit
     carried_mask, uncertainty = carried.pop("mask"), carried.pop("uncertainty")
+    quality = carried.pop("flags")
+    if carried_mask is None and mask is None:
+        carried_mask = _read_quality(quality, data.shape)
     excluded = _read_mask(carried_mask if mask is None else mask, data.shape)
     excluded |= _read_mask(parts.mask, data.shape)
     if error is None:
@@ -153,7 +158,7 @@ def find_resampling(header: Mapping | None) -> str | None:
 
 def _unpack_image(image) -> dict:
     """Name what comes with the image: data, uncertainty, mask, unit, wcs, header."""
-    carried = dict.fromkeys(("data", "uncertainty", "mask", "unit", "wcs", "header"))
+    carried = dict.fromkeys(("data", "uncertainty", "mask", "unit", "wcs", "header", "flags"))
     carried["data"] = image
     if isinstance(image, (np.ndarray, list, tuple)):
         return carried
@@ -161,7 +166,7 @@ def _unpack_image(image) -> dict:
     from astropy.nddata import NDData
 
     if isinstance(image, NDData):
-        carried = {name: getattr(image, name) for name in carried if name != "header"}
+        carried = {name: getattr(image, name, None) for name in carried if name != "header"}
         carried["header"] = _copy_header(image.meta)
     return carried
 
@@ -220,9 +225,30 @@ def _read_mask(mask, shape: tuple[int, int]) -> np.ndarray:
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
         raise ValueError(
-            f"mask must hold booleans, or 0 and 1, found {array[y, x]} at (y, x) = ({y}, {x})"
+            f"mask must hold booleans, or 0 and 1, found {array[y, x]} at (y, x) = ({y}, {x}); "
+            "bayesphot.mask_bits makes one of quality bits"
         )
     return array.astype(bool)
+
+
+def _read_quality(flags, shape: tuple[int, int]) -> np.ndarray | None:
+    """The mask that quality bits mean, or a collection of planes of them; None without any."""
+    if flags is None:
+        return None
+    from bayesphot.readers import mask_bits
+
+    excluded = np.zeros(shape, dtype=bool)
+    for plane in flags.values() if isinstance(flags, Mapping) else (flags,):
+        try:
+            bad = mask_bits(plane)
+        except TypeError as problem:
+            raise TypeError(f"image.flags: {problem}") from None
+        if bad.shape != shape:
+            raise ValueError(
+                f"image.flags must have the shape of the image {shape}, found {bad.shape}"
+            )
+        excluded |= bad
+    return excluded
 
 
 def _read_error(error, name: str, unit, shape) -> tuple[np.ndarray | None, np.ndarray]:

@@ -209,7 +209,8 @@ class CCDNoise(_Noise):
     Parameters
     ----------
     gain : float
-        Electrons per data unit, positive.
+        Electrons per data unit, positive: of an image per second the CCD's gain times the exposure
+        time, of one in electrons per second the exposure time. `from_header` works it out.
     read_noise : float
         Read noise in electrons, not negative.
     sky : float
@@ -242,6 +243,45 @@ class CCDNoise(_Noise):
         _check_within("read_noise", check_number("read_noise", self.read_noise, least=0.0))
         check_number("sky", self.sky)
         super().__post_init__()
+
+    @classmethod
+    def from_header(
+        cls, header, unit=None, *, gain=None, read_noise=None, **settings: Any
+    ) -> CCDNoise:
+        """Return the noise that the header of an image says: GAIN, RDNOISE and EXPTIME.
+
+        Parameters
+        ----------
+        header : mapping
+            FITS header, such as ``meta`` of what `bayesphot.read_image` returns. Without comments,
+            as a dictionary, it has its read noise in electrons; a comment may say ADU.
+        unit : `~astropy.units.Unit`, optional
+            Unit of the image: ADU (None too), DN, counts, electrons, or one of them per time, where
+            the gain is multiplied by EXPTIME.
+        gain : float or str, optional
+            Electrons per unit of the image, as they are, or the keyword; None: GAIN or EGAIN.
+        read_noise : float or str, optional
+            Electrons, or the keyword; None: RDNOISE or READNOIS.
+        **settings
+            ``sky``, ``inflation``, ``correlation``.
+
+        Raises
+        ------
+        ValueError
+            If a keyword is missing or no number, or the unit (MJy/sr, nanomaggies) is none that
+            the gain leads to.
+
+        Examples
+        --------
+        >>> from astropy import units as u
+        >>> from bayesphot import CCDNoise
+        >>> CCDNoise.from_header({"GAIN": 2.0, "RDNOISE": 5.0, "EXPTIME": 30.0}, u.adu / u.s)
+        CCDNoise(gain=60.0, read_noise=5.0, sky=0.0)
+        """
+        from bayesphot.readers import read_ccd
+
+        numbers = read_ccd(header, unit, gain=gain, read_noise=read_noise)
+        return cls(numbers.gain, numbers.read_noise, **settings)
 
     def numbers(self) -> np.ndarray:
         # A pixel with neither read noise nor expected light would have no variance at all.

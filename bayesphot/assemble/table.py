@@ -9,6 +9,7 @@ import numpy as np
 from bayesphot.assemble.flags import find_flags
 from bayesphot.assemble.parameters import Parameter
 from bayesphot.assemble.report import Report
+from bayesphot.celestial import find_pixel_areas, find_sky
 from bayesphot.collect import NO_ENGINE
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, HIGH, LOW, MEDIAN, R_HAT, SD
@@ -179,14 +180,10 @@ def strip_unit(column) -> np.ndarray:
 
 
 def _add_sky_positions(table, wcs) -> None:
-    """Add sky positions of the fits."""
+    """Add sky positions of the fits, and what the pixels under them cover."""
+    from astropy import units as u
+
     x, y = strip_unit(table["x_fit"]), strip_unit(table["y_fit"])
-    if not getattr(wcs, "has_celestial", True):
-        return
-    sky = wcs.pixel_to_world(x, y)
-    if not hasattr(sky, "icrs"):
-        return
-    table["sky_fit"] = sky
-    icrs = sky.icrs
-    table["ra"] = icrs.ra.deg
-    table["dec"] = icrs.dec.deg
+    table["sky_fit"] = sky = find_sky(wcs, x, y)
+    table["ra"], table["dec"] = sky.icrs.ra.deg, sky.icrs.dec.deg
+    table["pixel_area"] = (find_pixel_areas(wcs, x, y) * u.deg**2).to(u.arcsec**2)

@@ -15,6 +15,7 @@ import numpy as np
 
 from bayesphot.assemble import Report, assemble_result
 from bayesphot.catalog import read_positions
+from bayesphot.celestial import find_usable
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.collect import Places
 from bayesphot.config.arguments import (
@@ -39,6 +40,7 @@ from bayesphot.result import PhotometryResult
 from bayesphot.sample import sample_scene
 from bayesphot.saturation import mask_plateau
 from bayesphot.settings import ModelSettings
+from bayesphot.sky_positions import place_positions
 
 __all__ = ["BasicPSFPhotometry"]
 
@@ -235,11 +237,14 @@ class BasicPSFPhotometry:
             Total 1-sigma error of each pixel.
         mask : (ny, nx) array, optional
             True where a pixel is bad.
-        positions : Table, optional
-            Starts ``x_0, y_0`` and optionally ``flux_0``, ``id``, ``group_id``, that of a shape,
-            such as ``sigma_0``, and normal priors of single sources: ``x_prior_mean``,
-            ``x_prior_sd``, the same of ``y`` and ``flux``, log-normal ones of a length: see
-            `bayesphot.priors.check_prior_columns`.
+        positions : Table or SkyCoord, optional
+            Starts ``x_0, y_0``, or, where the image has a WCS, ``ra, dec`` (ICRS; degrees without
+            a unit) or a column that is a SkyCoord; pixels win where a table has both. Optionally
+            ``flux_0``, ``id``, ``group_id``, that of a shape, such as ``sigma_0``, and normal
+            priors of single sources: ``x_prior_mean``, ``x_prior_sd``, the same of ``y`` and
+            ``flux``, log-normal ones of a length: see `bayesphot.priors.check_prior_columns`; on
+            the sky also ``ra_prior_sd``, ``dec_prior_sd``, angles (`bayesphot.place_catalog` makes
+            priors of a catalogue's errors).
 
         Returns
         -------
@@ -257,13 +262,14 @@ class BasicPSFPhotometry:
         begin = time.perf_counter()
         prepared, plateau = mask_plateau(prepare_image(image, error, mask, stacklevel=3))
         check_image(prepared, self.noise)
+        prepared, problem = _check_wcs(prepared)
         self._warn_of_resampling(prepared)
         settings = self._make_settings()
         catalog = None
         psf = self._psf
         if positions is not None:
             catalog = read_positions(
-                positions,
+                place_positions(positions, prepared.wcs, problem),
                 shape=prepared.shape,
                 unit=prepared.unit,
                 shape_names=psf.shape_names,
@@ -375,6 +381,17 @@ class BasicPSFPhotometry:
         if interrupted:
             raise InterruptedRun(result)
         return result
+
+
+def _check_wcs(image: Image) -> tuple[Image, str | None]:
+    """Return the image with its WCS if that can be used, and what is wrong with it if it cannot.
+
+    Pixels are measured without one: a warning says that there will be no sky.
+    """
+    wcs, problem = find_usable(image.wcs, image.shape)
+    if problem is not None:
+        warn(f"the image's WCS {problem}; positions are in pixels only", depth=2)
+    return replace(image, wcs=wcs), problem
 
 
 def warn(text: str, *, depth: int) -> None:

@@ -237,6 +237,8 @@ def test_the_error_of_the_psf_is_that_of_its_width(image, photometry) -> None:
         ("--gain header --read-noise 6", 9.0, 6.0),
         ("--gain 4 --read-noise header", 4.0, 6.0),
         ("--gain gain --read-noise RON", 9.0, 12.0),
+        ("--noise ccd", 9.0, 13.5),
+        ("--noise ccd --read-noise 6", 9.0, 6.0),
     ],
 )
 def test_gain_and_read_noise_come_from_numbers_or_the_header(
@@ -244,6 +246,107 @@ def test_gain_and_read_noise_come_from_numbers_or_the_header(
 ) -> None:
     assert main(["run", image, "--fwhm", "3", *options.split()]) == 0
     assert photometry.last.settings["noise"] == bp.CCDNoise(gain=gain, read_noise=read_noise)
+
+
+def test_errors_and_quality_beside_the_image_are_used_and_said(image, photometry, capsys) -> None:
+    assert main(["run", image, "--fwhm", "3"]) == 0
+    given = photometry.last.image
+    assert np.all(given.uncertainty.array == 2.0)
+    assert np.argwhere(given.mask).tolist() == [[3, 4]]
+    said = capsys.readouterr().out
+    assert "image: 0 PRIMARY of image.fits\n" in said
+    assert "error: standard deviations of 1 ERR\n" in said
+    assert "mask: 2 DQ, 0.25 % of the pixels, by bits 8 (0.25 %)\n" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "has_error", "n_masked"),
+    [
+        ("--error none", False, 1),
+        ("--error 3", False, 1),
+        ("--mask none", True, None),
+        ("--dq-ignore 8", True, 0),
+        ("--dq-bits 4,16", True, 0),
+        ("--dq-bits ~4", True, 1),
+        ("--noise poisson", False, 1),
+        ("--gain 4", False, 1),
+        ("--noise student:4", True, 1),
+    ],
+)
+def test_planes_beside_the_image_are_chosen(
+    image, photometry, options, has_error, n_masked
+) -> None:
+    assert main(["run", image, "--fwhm", "3", *options.split()]) == 0
+    given = photometry.last.image
+    assert (given.uncertainty is not None) == has_error
+    assert n_masked == (None if given.mask is None else np.count_nonzero(given.mask))
+
+
+def test_bits_are_chosen_of_a_mask_in_another_file(image, photometry) -> None:
+    assert main(["run", image, "--fwhm", "3", "--mask", "image.fits[DQ]", "--dq-ignore", "8"]) == 0
+    assert not photometry.last.mask.any()
+
+
+@pytest.mark.parametrize(
+    ("unit", "gain", "said"),
+    [
+        ("ADU/S", 270.0, "270 electrons per adu / s (GAIN 9 x EXPTIME 30 s)"),
+        ("ELECTRONS/S", 30.0, "30 electrons per electron / s (EXPTIME 30 s)"),
+        ("electron", 1.0, "1 electrons per electron,"),
+        ("ADU", 9.0, "9 electrons per adu (GAIN 9), read noise 13.5 electrons (RDNOISE in ADU)"),
+    ],
+)
+def test_the_gain_of_the_header_is_that_of_the_unit(image, photometry, capsys, unit, gain, said):
+    with fits.open(image, mode="update") as hdus:
+        hdus[0].header["BUNIT"] = unit
+        hdus[0].header["EXPTIME"] = 30.0
+    assert main(["run", image, "--fwhm", "3", "--noise", "ccd"]) == 0
+    # The read noise is 1.5 ADU, whatever the image is in.
+    assert photometry.last.settings["noise"] == bp.CCDNoise(gain=gain, read_noise=13.5)
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds", "said"),
+    [
+        ("MJy/sr", 30.0, "argument --gain: the image is in MJy / sr and the header's gain is per"),
+        ("nanomaggy", 30.0, "the image is in nmgy"),
+        ("ADU/S", None, "the header has no EXPTIME or EXPOSURE or TEXPTIME"),
+        ("ADU/S", 0.0, "EXPTIME must be positive, found 0"),
+        ("ADU/S", "long", "EXPTIME in the header must be a finite number, found 'long'"),
+    ],
+)
+def test_a_gain_that_cannot_be_had_from_the_header_is_one_line(image, capsys, unit, seconds, said):
+    with fits.open(image, mode="update") as hdus:
+        hdus[0].header["BUNIT"] = unit
+        hdus[0].header["EXPTIME"] = seconds
+        if seconds is None:
+            del hdus[0].header["EXPTIME"]
+    assert said in expect_refusal(capsys, "run", image, "--fwhm", "3", "--noise", "ccd")
+
+
+@pytest.mark.parametrize(
+    ("plane", "said"),
+    [
+        (np.zeros((4, 20), np.int16), "must have the shape of the image (20, 20), found (4, 20)"),
+        (np.zeros((20, 20), np.float32), "2 DQ: dq must hold integers"),
+    ],
+)
+def test_a_wrong_quality_plane_is_one_line(image, photometry, capsys, plane, said) -> None:
+    with fits.open(image, mode="update") as hdus:
+        hdus["DQ"].data = plane
+    assert said in expect_refusal(capsys, "run", image, "--fwhm", "3")
+    assert main(["run", image, "--fwhm", "3", "--mask", "none"]) == 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_wcs_that_cannot_be_used_is_one_line_and_the_run_goes_on(image, photometry, capsys):
+    with fits.open(image, mode="update") as hdus:
+        hdus[0].header.update({"CTYPE1": "RA---BAD", "CTYPE2": "DEC--BAD"})
+    assert main(["run", image, "--fwhm", "3"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("bayesphot: warning: the header's WCS cannot be used (")
+    assert said.count("\n") == 1
 
 
 def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotometry]) -> None:
@@ -277,7 +380,12 @@ def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotom
         ("run image.fits --fwhm 3 --noise poisson --read-noise 2", "give one of them"),
         ("run image.fits --fwhm 3 --noise normal --gain 2", "give one of them"),
         ("run image.fits --fwhm 3 --noise normal:2", "must read normal, found"),
-        ("run image.fits --fwhm 3 --noise ccd", "needs --gain"),
+        ("calibrate --fwhm 3 --noise ccd --flux 1 2", "needs --gain"),
+        ("run image.fits --fwhm 3 --dq-bits x", "dq_bits must be a sum of bits"),
+        ("run image.fits --fwhm 3 --dq-bits 5,8", "not powers of two"),
+        ("run image.fits --fwhm 3 --dq-bits 1 --dq-ignore 2", "not allowed with"),
+        ("run image.fits --fwhm 3 --mask none --dq-bits 1", "there are none"),
+        ("run image.fits --fwhm 3 --mask image.fits[ERR] --dq-bits 1", "must hold integers"),
         ("run image.fits --fwhm 3 --correlation 0.5", "must be at least 1, found 0.5"),
         ("run image.fits --fwhm 3 --inflation 0", "must be positive, found 0"),
         ("run image.fits --fwhm 3 --noise poisson --inflation 1", "--inflation is a factor"),

@@ -44,8 +44,10 @@ ROWS = (
     ("patch",),
     ("settings",),
     ("saturation",),
+    ("sky_positions",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
     ("flags", "columns", "draws", "readers", "checks", "rowstore", "plane"),
+    ("celestial",),
     ("kernels",),
 )
 LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}
