@@ -82,6 +82,12 @@ if TYPE_CHECKING:
     from .grouping import (
         DBSCANGroup as DBSCANGroup,
     )
+    from .growth import (
+        CurveOfGrowth as CurveOfGrowth,
+    )
+    from .growth import (
+        aperture_correction as aperture_correction,
+    )
     from .interrupted import (
         InterruptedRun as InterruptedRun,
     )
@@ -193,6 +199,7 @@ _MODULES = {
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
+    "growth": ("CurveOfGrowth", "aperture_correction"),
     "interrupted": ("InterruptedRun",),
     "noise": (
         "CCDNoise",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from astropy import units as u
 
-__all__ = ["find_name", "list_names", "read_floats", "read_integers"]
+__all__ = ["find_name", "list_names", "read_floats", "read_integers", "strip_unit"]
 
 _INT64_MAX = np.iinfo(np.int64).max
 
@@ -116,3 +116,8 @@ def read_integers(
     integers = np.full(n_rows, -1, dtype=np.int64)
     integers[~missing] = known
     return integers, missing
+
+
+def strip_unit(column) -> np.ndarray:
+    """Return a column's numbers without their unit."""
+    return np.asarray(getattr(column, "value", column), dtype=float)

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import arviz_bridge, storage
+from .checks import check_number
 from .draws import Draws, view_readonly
+from .flux_density import convert_fluxes
 from .source_posterior import SourcePosterior, find_row, select_source
 
 if TYPE_CHECKING:
     import xarray
     from astropy.table import QTable
     from matplotlib.figure import Figure
+
+    from .growth import ApertureCorrection, CurveOfGrowth
 
 __all__ = ["PhotometryResult"]
 
@@ -276,6 +280,154 @@ class PhotometryResult:
             return cls(table, arviz_bridge.read_draws(tree), meta=meta, **parts)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"files in {folder} do not make one result: {error}") from error
+
+    def to_flux_density(
+        self, unit="Jy", *, pixel_area=None, beam=None, zero_point=None, equivalencies=()
+    ) -> QTable:
+        """Return the fluxes as flux densities, with AB magnitudes.
+
+        Parameters
+        ----------
+        unit : str or `~astropy.units.Unit`
+            Wanted unit: of flux density (Jy, mJy), or nanomaggies.
+        pixel_area : Quantity, optional
+            Solid angle of a pixel, one or one for each row, for images in surface brightness
+            (MJy/sr, Jy/beam). None: that under each source by the WCS (column ``pixel_area``).
+        beam : Quantity, optional
+            Of an image in Jy/beam: the two widths (FWHM, BMAJ and BMIN) of a Gaussian, or a solid
+            angle.
+        zero_point : float, optional
+            AB magnitude of unit flux, for images in counts. That of the run is not taken, for it
+            may be of another system.
+        equivalencies : list
+            As for `~astropy.units.Quantity.to`, such as ``u.spectral_density(wavelength)``.
+
+        Returns
+        -------
+        QTable
+            ``id``, positions, ``flux_density_fit``, ``_fit_err``, ``_median``, ``_err``, ``_lo``,
+            ``_hi`` as of the flux, and ``mag_ab_fit``, ``_median``, ``_lo``, ``_hi``, NaN where a
+            flux (the lower end of its interval) is not positive. Errors of areas, beams and zero
+            points are not in them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the image's unit does not lead to `unit`, or the area of a pixel, the beam or the
+            zero point is missing for that.
+
+        Notes
+        -----
+        m_AB = -2.5 log10(f / (erg / s / cm2 / Hz)) - 48.60 (Oke & Gunn 1983): 0 at 3630.78 Jy,
+        which is a maggy, too. A flux in MJy/sr is the sum over pixels times the area of one. That
+        of a sampled PSF is in its own normalisation: see ``enclosed_fraction``.
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=1, sigma=1.5, noise=1.0, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> result.to_flux_density("uJy", zero_point=23.9)["flux_density_fit"].unit
+        Unit("uJy")
+        """
+        return convert_fluxes(
+            self.table,
+            unit=unit,
+            pixel_area=pixel_area,
+            beam=beam,
+            zero_point=zero_point,
+            equivalencies=equivalencies,
+        )
+
+    def curve_of_growth(
+        self,
+        psf_model,
+        radii=None,
+        *,
+        ids: Iterable[int] | None = None,
+        min_snr: float = 50.0,
+        max_blend: float = 0.05,
+    ) -> CurveOfGrowth:
+        """Return how the light of the image's own stars grows with radius, over their PSF flux.
+
+        Circles on the data about each star, less the sky and all *other* fitted sources; pixels
+        count with the share of their area inside. The mean over bright isolated stars weighs each
+        by its noise and the scatter between stars, which the error has in it.
+
+        Parameters
+        ----------
+        psf_model : astropy.modeling.Fittable2DModel
+            That of the run (a result keeps none); fitted shapes are taken from the table.
+        radii : array_like of float, optional
+            Radii, pixels; default: half to four FWHM.
+        ids : iterable of int, optional
+            These stars; default: all that are bright, isolated, on good pixels out to the largest
+            radius and without a flag (but POOR_FIT and those of the sampling), less those far from
+            the median at any radius.
+        min_snr : float
+            Least flux of a bright star, in its errors.
+        max_blend : float
+            Most light of other sources in the largest circle, over the star's flux.
+
+        Returns
+        -------
+        CurveOfGrowth
+            ``radius``, ``value``, ``err`` and its parts, ``model``, and each star's.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is wrong, or fewer than 3 stars are left.
+
+        Notes
+        -----
+        Of this kind is DAOGROW (Stetson 1990), which joins the frames of a night by a family of
+        profiles; here no profile is assumed, and none extrapolated. Noise common to circle and PSF
+        flux is counted once. The error of the sky is taken as common to all stars.
+
+        Examples
+        --------
+        ``result.curve_of_growth(psf_model, [3, 5, 8]).table``.
+        """
+        # It compiles and renders, which reading a result does not.
+        from .growth import measure_growth
+
+        return measure_growth(self, psf_model, radii, ids=ids, min_snr=min_snr, max_blend=max_blend)
+
+    def aperture_correction(self, radius: float, psf_model, **selection) -> ApertureCorrection:
+        """Return the factor from PSF flux to flux in a circle, from the image's own stars.
+
+        ``aperture flux = value * PSF flux``; `bayesphot.aperture_correction` is that of the PSF
+        model alone.
+
+        Parameters
+        ----------
+        radius : float
+            Radius, pixels.
+        psf_model, **selection
+            As for `curve_of_growth`.
+
+        Returns
+        -------
+        ApertureCorrection
+            ``value`` and ``err``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `curve_of_growth`.
+
+        Examples
+        --------
+        ``value, err = result.aperture_correction(5.0, psf_model)``.
+        """
+        from .growth import ApertureCorrection
+
+        radius = check_number("radius", radius, above=0.0)
+        curve = self.curve_of_growth(psf_model, [radius], **selection)
+        return ApertureCorrection(float(curve.value[0]), float(curve.err[0]))
 
     def diagnose(self, *, file=None) -> None:
         """Print what went wrong in the run, where, and what to do about it.

@@ -6,7 +6,8 @@ import numpy as np
 
 from bayesphot.assemble.parameters import collect_parameters
 from bayesphot.assemble.report import Report
-from bayesphot.assemble.table import build_table, strip_unit
+from bayesphot.assemble.table import build_table
+from bayesphot.columns import strip_unit
 from bayesphot.condense import find_reference
 from bayesphot.draws import Draws
 from bayesphot.kernels import batches

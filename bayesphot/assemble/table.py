@@ -11,13 +11,14 @@ from bayesphot.assemble.parameters import Parameter
 from bayesphot.assemble.report import Report
 from bayesphot.celestial import find_pixel_areas, find_sky
 from bayesphot.collect import NO_ENGINE
+from bayesphot.columns import strip_unit
 from bayesphot.kernels import batches
 from bayesphot.kernels.diagnostics import ESS_BULK, ESS_TAIL, HIGH, LOW, MEDIAN, R_HAT, SD
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-__all__ = ["build_table", "strip_unit"]
+__all__ = ["build_table"]
 
 #: Sources of a row that were not sampled have no group.
 NO_GROUP = -1
@@ -172,11 +173,6 @@ def _add_magnitudes(table, report: Report, rows, zero_point: float) -> None:
         faint = np.flatnonzero(weak[rows] & np.isfinite(high[rows]))
         limit[rows[faint]] = magnitude(report.sampled.flux_limit[faint])
     table["mag_limit"] = limit
-
-
-def strip_unit(column) -> np.ndarray:
-    """Return a column's numbers without their unit."""
-    return np.asarray(getattr(column, "value", column), dtype=float)
 
 
 def _add_sky_positions(table, wcs) -> None:

@@ -36,7 +36,8 @@ ROWS = (
     ("accept", "execute"),
     ("plotting", "interrupted"),
     ("result",),
-    ("source_posterior", "arviz_bridge", "diagnosis", "storage", "scene"),
+    ("source_posterior", "arviz_bridge", "diagnosis", "storage", "scene", "growth"),
+    ("flux_density",),
     ("scene", "starts"),
     ("detection", "background", "grouping", "fitting", "sampling", "one_more", "render"),
     ("target", "evidence"),
@@ -47,7 +48,7 @@ ROWS = (
     ("sky_positions",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
     ("flags", "columns", "draws", "readers", "checks", "rowstore", "plane"),
-    ("celestial",),
+    ("celestial", "apertures"),
     ("kernels",),
 )
 LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}
