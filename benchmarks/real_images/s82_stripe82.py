@@ -39,6 +39,8 @@ COADD_RUNS = 20
 COADD_CALIBRATION = 0.01
 #: Magnitudes: the bins of the scatter.
 BINS = ((14, 18), (18, 19), (19, 20), (20, 21), (21, 22))
+#: Resamplings of the stars of a bin, for the standard error of a ratio of scatters.
+N_BOOTSTRAP = 1000
 #: objc_type of a star in the survey's list.
 STAR = 6
 
@@ -128,22 +130,29 @@ def subtract_coadd(stars: Stars, coadd: Stars, row: np.ndarray) -> np.ndarray:
     return difference - np.nanmedian(difference[coadd.mag < 20.0])
 
 
+def resample_ratio(ours: np.ndarray, survey: np.ndarray) -> float:
+    """Return the standard error of the ratio of two scatters of the same stars, by bootstrap."""
+    rng = np.random.default_rng(SEED)
+    rows = rng.integers(0, ours.size, (N_BOOTSTRAP, ours.size))
+    ratios = [robust_sd(ours[row]) / max(robust_sd(survey[row]), 1e-6) for row in rows]
+    return robust_sd(ratios)
+
+
 def compare_scatter(ours: np.ndarray, survey: np.ndarray, mag: np.ndarray) -> list[Row]:
     """Return our scatter in each bin beside the survey's of the same stars."""
     rows = []
     for low, high in BINS:
         here = (mag >= low) & (mag < high) & np.isfinite(ours) & np.isfinite(survey)
-        theirs = robust_sd(survey[here])
+        theirs, n = robust_sd(survey[here]), int(here.sum())
+        asked = f"≤ the survey's {theirs:.4f}"
+        scatter = robust_sd(ours[here])
         rows.append(
-            Row(
-                f"scatter at r = {low} to {high}, mag",
-                f"≤ the survey's {theirs:.4f}",
-                robust_sd(ours[here]),
-                0.0,
-                theirs,
-                int(here.sum()),
-                SEED,
-            )
+            Row(f"scatter at r = {low} to {high}, mag", asked, scatter, 0.0, theirs, n, SEED)
+        )
+        print(
+            f"r = {low} to {high}: scatter over the survey's {scatter / theirs:.2f} +- "
+            f"{resample_ratio(ours[here], survey[here]):.2f}, n {n}, between both "
+            f"{robust_sd((ours - survey)[here]):.4f}"
         )
     return rows
 
@@ -152,6 +161,18 @@ def find_pulls(stars: Stars, coadd: Stars, row: np.ndarray, difference: np.ndarr
     """Return differences from the coadd over the errors of both."""
     error = np.where(row >= 0, stars.error[row], np.nan)
     return difference / np.sqrt(error**2 * (1.0 + 1.0 / COADD_RUNS) + coadd.error**2)
+
+
+def print_survey_pulls(survey: Stars, coadd: Stars) -> None:
+    """Print what the survey's own errors come to."""
+    row = pair_with_coadd(survey, coadd)
+    pulls = find_pulls(survey, coadd, row, subtract_coadd(survey, coadd, row))
+    for low, high in ((14, 20), (20, 22)):
+        here = (coadd.mag >= low) & (coadd.mag < high) & np.isfinite(pulls)
+        print(
+            f"the survey at r = {low} to {high}: robust sd of difference over error "
+            f"{robust_sd(pulls[here]):.2f}, n {here.sum()}"
+        )
 
 
 def compare(stars: Stars, modelled: Stars, coadd: Stars, survey: Stars) -> list[Row]:
@@ -167,6 +188,7 @@ def compare(stars: Stars, modelled: Stars, coadd: Stars, survey: Stars) -> list[
         )
     ]
     rows += compare_scatter(ours, theirs, coadd.mag)
+    print_survey_pulls(survey, coadd)
     pulls = find_pulls(stars, coadd, row, ours)
     modelled_pulls = find_pulls(
         modelled, coadd, row_modelled, subtract_coadd(modelled, coadd, row_modelled)
