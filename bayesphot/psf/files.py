@@ -222,8 +222,8 @@ def _read_stpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
         words = str(header[f"DET_YX{i}"]).strip("() ").split(",")
         y, x = (float(word) for word in words[:2])
         places.append((x, y))
-    images, whole, origin = _resample(cube, step, None)
-    return _make_grid(_scale_total(path, images, whole**2), places, whole, origin)
+    images, whole, origin = _resample(_scale_total(path, cube, step**2), step, None)
+    return _make_grid(images, places, whole, origin)
 
 
 def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
@@ -261,9 +261,11 @@ def _read_plain(path: Path, hdus, oversampling, origin, hdu) -> ImagePSF | Gridd
     header, data, _ = hdus[number]
     cube = _read_cube(path, data)
     step = _read_oversampling(path, header, hdus[0][0]) if oversampling is None else oversampling
+    # Before resampling, which changes how many pixels of the image a total is taken over.
+    cube = _scale_total(path, cube, step**2)
     if len(cube) == 1:
         images, whole, centre = _resample(cube, step, origin)
-        return ImagePSF(_scale_total(path, images, whole**2)[0], oversampling=whole, origin=centre)
+        return ImagePSF(images[0], oversampling=whole, origin=centre)
     places = _find_places(hdus, len(cube))
     if places is None:
         raise ReadError(
@@ -271,9 +273,7 @@ def _read_plain(path: Path, hdus, oversampling, origin, hdu) -> ImagePSF | Gridd
             "x and y, in the same file"
         )
     images, whole, centre = _resample(cube, step, origin)
-    return GriddedPSF(
-        _scale_total(path, images, whole**2), places, oversampling=whole, origin=centre
-    )
+    return GriddedPSF(images, places, oversampling=whole, origin=centre)
 
 
 def _find_image(path: Path, hdus, hdu) -> int:

@@ -213,6 +213,12 @@ def test_a_sampling_that_is_not_a_whole_number(tmp_path) -> None:
     psf.x_0, psf.y_0 = 0.3, -0.2
     expected = np.exp(-0.5 * ((x - 0.3) ** 2 + (y + 0.2) ** 2) / 1.44) / (2 * np.pi * 1.44)
     np.testing.assert_allclose(psf(x, y), expected, atol=3e-4 * expected.max())
+    # An image that sums to 1 in its own pixels holds the light of 1: the 4 pixels to one that it is
+    # resampled to would make it (4 / 3.93)^2 = 1.036.
+    fits.writeto(tmp_path / "unit.fits", make_bell(1.2, 81, 3.93) / 3.93**2)
+    unit = bp.read_psf(tmp_path / "unit.fits", oversampling=3.93)
+    assert unit.enclosed_fraction == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(unit.data, psf.data, rtol=1e-12)
 
 
 def test_a_cube_with_a_table_of_places(tmp_path) -> None:
