@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import pytest
 from test_determinism import assert_same, field, reference, run_field  # noqa: F401
 
 from bayesphot.execute import Workers, run_batches
 
-distributed = pytest.importorskip("distributed")
-
-#: What dask says of itself is not about this package.
-pytestmark = pytest.mark.filterwarnings("ignore")
+distributed = pytest.importorskip("distributed", reason="a dask client is the executor")
 
 
 @pytest.fixture(scope="module")
 def client():
     """One worker, started anew."""
-    with warnings.catch_warnings():
-        # A module's fixture stands outside ``pytestmark``.
-        warnings.simplefilter("ignore")  # what dask says of itself, as above
-        cluster = distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
-        )
-        with cluster, distributed.Client(cluster) as client:
-            yield client
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster) as client:
+        yield client
 
 
 def test_answer_does_not_depend_on_dask(client, field, reference) -> None:  # noqa: F811
