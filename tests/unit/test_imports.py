@@ -22,7 +22,7 @@ ROWS = (
     ("cli",),
     ("commands",),
     ("report", "warm"),
-    ("calibration",),
+    ("calibration", "effective_psf"),
     ("config",),
     ("loop", "ladder"),
     ("trials",),

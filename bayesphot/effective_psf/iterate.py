@@ -1,0 +1,371 @@
+"""The iteration of Anderson & King (2000): positions by the PSF, the PSF by the positions.
+
+Neighbours are fitted with the PSF of the round before and taken out; what is left of the stars
+makes the next PSF, which is centred and normalised, until it no longer changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bayesphot.effective_psf.frame import Frame, Sources, fit_sources
+from bayesphot.effective_psf.modes import (
+    Spread,
+    evaluate_shapes,
+    find_spread,
+    list_terms,
+    measure_amplitudes,
+)
+from bayesphot.effective_psf.solve import (
+    Field,
+    Grid,
+    Pieces,
+    choose_field,
+    solve_spline,
+    weigh_residuals,
+)
+from bayesphot.psf import ImagePSF, PolynomialPSF
+from bayesphot.psf.tables import find_fwhm, find_sigma
+
+__all__ = ["Stage", "iterate_psf"]
+
+log = logging.getLogger("bayesphot")
+
+#: The PSF has settled when no node changes by more than this share of its peak.
+SETTLED = 5e-4
+#: Error of the PSF relative to it, at first, and at least.
+WHITE = 0.02
+LEAST_WHITE = 1e-3
+#: Share of a neighbour's light that its subtraction may leave.
+LEFT = 0.05
+#: The envelope is not below this share of the peak.
+DARK = 1e-6
+#: Stars whose residuals scatter by so many median absolute deviations more than the median's are
+#: left out, if by this factor at least.
+ODD = 5.0
+LEAST_ODD = 1.5
+#: Round at which stars are judged and a variation over the image begins.
+JUDGED = 2
+#: Draws of the PSF's error.
+N_DRAW = 32
+#: Stars for each term of the polynomial of the place, at the least.
+PER_TERM = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Where the iteration is.
+
+    ``image`` (side, side): the PSF in the middle of the image, summing to oversampling squared;
+    ``stars``, ``sources``: fits of those that make the PSF and of all; ``used``: which of the
+    stars count; ``spread``: how they differ, ``white``: what is left beside that; ``change`` of
+    the last round, ``n_round`` of them.
+    """
+
+    grid: Grid
+    image: np.ndarray
+    sources: Sources
+    rows: np.ndarray
+    used: np.ndarray
+    scatter: np.ndarray
+    prior: Field | None = None
+    spread: Spread | None = None
+    white: float = WHITE
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+    pieces: Pieces = field(default_factory=lambda: Pieces(*(np.empty(0) for _ in range(5))))
+    residual: np.ndarray = field(default_factory=lambda: np.empty(0))
+    change: float = np.inf
+    n_round: int = 0
+
+    @property
+    def stars(self) -> Sources:
+        """The fits of the stars that make the PSF, used or not."""
+        return self.sources.select(self.rows)
+
+    @property
+    def sigma(self) -> float:
+        """Sigma of the Gaussian as noisy to fit, pixels."""
+        return find_sigma(self.image, (self.grid.oversampling,) * 2)
+
+    @property
+    def fwhm(self) -> float:
+        """FWHM, pixels."""
+        return find_fwhm(self.image, (self.grid.oversampling,) * 2)
+
+
+def make_model(stage: Stage, shape: tuple[int, int]):
+    """Return the PSF model of a stage, for an image of some shape."""
+    step = stage.grid.oversampling
+    spread = stage.spread
+    if spread is None or spread.degree == 0:
+        return ImagePSF(stage.image, oversampling=step)
+    gx, gy = np.meshgrid(stage.grid.offset, stage.grid.offset)
+    shapes = evaluate_shapes(gx, gy, stage.sigma)
+    images = np.tensordot(spread.mean, shapes, axes=1)
+    images[0] += stage.image
+    middle, scale = _measure_image(shape)
+    return PolynomialPSF(images, middle=middle, scale=scale, oversampling=step)
+
+
+def _measure_image(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the middle (x, y) of an image and half its sides."""
+    ny, nx = shape
+    return (0.5 * (nx - 1), 0.5 * (ny - 1)), (0.5 * nx, 0.5 * ny)
+
+
+def scale_places(stars: Sources, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return places from -1 to 1 over the image."""
+    middle, scale = _measure_image(shape)
+    return (stars.x - middle[0]) / scale[0], (stars.y - middle[1]) / scale[1]
+
+
+def iterate_psf(frame: Frame, stage: Stage, *, degree: int | None, n_iter: int) -> Stage:
+    """Return the last stage of the iteration.
+
+    Parameters
+    ----------
+    frame : Frame
+        The image.
+    stage : Stage
+        A first guess.
+    degree : int or None
+        Of the variation over the image; None: what the information criterion prefers, at most 2.
+    n_iter : int
+        Rounds at most.
+    """
+    model = None
+    for n_round in range(1, n_iter + 1):
+        near = _find_near(frame, stage)
+        psf = make_model(stage, frame.data.shape)
+        fitted, model = fit_sources(
+            frame, stage.sources.select(near), psf, stage.fwhm, white=stage.white, model=model
+        )
+        stage = replace(stage, sources=_put_back(stage, near, fitted), n_round=n_round)
+        stage = replace(stage, used=stage.used & _find_fitted(stage))
+        last = n_round == n_iter or stage.change < 4.0 * SETTLED
+        stage = _renew_image(frame, stage, psf, model, draw=last)
+        if n_round >= JUDGED:
+            stage = _renew_spread(frame, stage, degree)
+        log.info("round %d: the PSF changed by %.2g of its peak", n_round, stage.change)
+        if n_round > JUDGED and stage.change < SETTLED and stage.draws.size:
+            break
+    return stage
+
+
+def _find_near(frame: Frame, stage: Stage) -> np.ndarray:
+    """Return the rows of sources whose light falls on a stamp, stars first."""
+    from scipy.spatial import cKDTree
+
+    x, y = stage.sources.x, stage.sources.y
+    finite = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    tree = cKDTree(np.column_stack([x[finite], y[finite]]))
+    stars = stage.rows[stage.used]
+    found = tree.query_ball_point(np.column_stack([x[stars], y[stars]]), 1.5 * stage.grid.half)
+    near = np.unique(np.concatenate([np.asarray(rows, dtype=int) for rows in found]))
+    return finite[near]
+
+
+def _put_back(stage: Stage, rows: np.ndarray, fitted: Sources) -> Sources:
+    """Return all sources, some of them fitted anew; those that could not be keep their places."""
+    arrays = []
+    measured = np.isfinite(fitted.x) & np.isfinite(fitted.y) & np.isfinite(fitted.flux)
+    for name in ("x", "y", "flux"):
+        array = getattr(stage.sources, name).copy()
+        array[rows[measured]] = getattr(fitted, name)[measured]
+        if name == "flux":
+            array[rows[~measured]] = np.nan
+        arrays.append(array)
+    return Sources(*arrays)
+
+
+def _find_fitted(stage: Stage) -> np.ndarray:
+    """Return which stars have a flux."""
+    return stage.stars.flux > 0.0
+
+
+def _cut_pieces(frame: Frame, stage: Stage, psf, model: np.ndarray) -> Pieces:
+    """Return the pixels of the stars, neighbours taken out."""
+    half = stage.grid.half
+    ny, nx = frame.data.shape
+    parts = []
+    for s in np.flatnonzero(stage.used):
+        x, y, flux = (float(v[s]) for v in (stage.stars.x, stage.stars.y, stage.stars.flux))
+        row, column = int(round(y)), int(round(x))
+        rows = slice(max(row - half, 0), min(row + half + 1, ny))
+        columns = slice(max(column - half, 0), min(column + half + 1, nx))
+        j, i = np.mgrid[rows, columns]
+        own = psf.evaluate(i, j, flux, x, y, 1.0)
+        others = model[rows, columns] - own
+        variance = frame.variance[rows, columns]
+        variance = variance + (stage.white * own) ** 2 + (LEFT * others) ** 2
+        good = frame.good[rows, columns]
+        value = (frame.data[rows, columns] - others)[good] / flux
+        parts.append(
+            (np.full(value.size, s), (i - x)[good], (j - y)[good], value, variance[good] / flux**2)
+        )
+    return Pieces(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _deviate(frame: Frame, stage: Stage, pieces: Pieces) -> np.ndarray:
+    """Return how far each pixel's PSF is from that in the middle of the image."""
+    spread = stage.spread
+    if spread is None:
+        return np.zeros(pieces.star.size)
+    x, y = scale_places(stage.stars, frame.data.shape)
+    # The constant term belongs to the PSF in the middle.
+    terms = list_terms(x, y, spread.degree)[pieces.star]
+    shapes = evaluate_shapes(pieces.dx, pieces.dy, stage.sigma)
+    return np.einsum("nq,qi,in->n", terms[:, 1:], spread.mean[1:], shapes)
+
+
+def _renew_image(frame: Frame, stage: Stage, psf, model: np.ndarray, *, draw: bool) -> Stage:
+    """Return the stage with a PSF that fits its stars' pixels."""
+    pieces = _cut_pieces(frame, stage, psf, model)
+    grid = stage.grid
+    peak = float(stage.image.max())
+    guess = grid.coefficients(stage.image)
+    envelope = _smooth_envelope(grid, stage.image, DARK * peak).ravel()
+    deviation = _deviate(frame, stage, pieces)
+    shifted = replace(pieces, value=pieces.value - deviation)
+    weight = np.ones(pieces.star.size)
+    if stage.residual.size == weight.size:
+        weight = weigh_residuals(stage.residual)
+    prior = stage.prior
+    if prior is None or draw:
+        prior = choose_field(grid, shifted, guess, envelope, weight, stage.fwhm)
+    solution = solve_spline(
+        grid, shifted, guess, envelope, weight, prior, n_draw=N_DRAW if draw else 0
+    )
+    image = grid.image(solution.coefficient)
+    image = _centre_image(grid, image, stage.sigma)
+    total = image.sum() / grid.oversampling**2
+    image /= total
+    change = float(np.abs(image - stage.image).max()) / peak
+    draws = np.array([grid.image(one) for one in solution.draws]) / total
+    return replace(
+        stage, image=image, prior=prior, pieces=pieces, residual=solution.residual,
+        change=change, draws=draws,
+    )  # fmt: skip
+
+
+def _smooth_envelope(grid: Grid, image: np.ndarray, least: float) -> np.ndarray:
+    """Return what deviations are measured in: the mean PSF of each radius, nowhere rising."""
+    gx, gy = np.meshgrid(grid.offset, grid.offset)
+    ring = np.rint(np.hypot(gx, gy) * grid.oversampling).astype(int)
+    count = np.bincount(ring.ravel())
+    mean = np.bincount(ring.ravel(), np.abs(image).ravel()) / np.maximum(count, 1)
+    mean = np.maximum.accumulate(mean[::-1])[::-1]
+    return np.maximum(mean, least)[ring]
+
+
+def _centre_image(grid: Grid, image: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the PSF moved so that its centroid under a Gaussian of its own width is in the middle.
+
+    What a star's place is in a PSF that is not symmetric is a convention; this one is near to
+    what a fit of any symmetric PSF would give.
+    """
+    from scipy.ndimage import map_coordinates
+
+    gx, gy = np.meshgrid(grid.offset, grid.offset)
+    dx = dy = 0.0
+    for _round in range(20):
+        window = np.exp(-0.5 * ((gx - dx) ** 2 + (gy - dy) ** 2) / sigma**2) * image
+        # A Gaussian under a window of its own width moves by half of its offset.
+        step_x = 2.0 * float((window * (gx - dx)).sum() / window.sum())
+        step_y = 2.0 * float((window * (gy - dy)).sum() / window.sum())
+        dx, dy = dx + step_x, dy + step_y
+        if abs(step_x) + abs(step_y) < 1e-6:
+            break
+    middle, step = grid.half * grid.oversampling, grid.oversampling
+    places = ((gy + dy) * step + middle, (gx + dx) * step + middle)
+    return map_coordinates(image, places, order=3, mode="nearest")
+
+
+def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:
+    """Return the stage with odd stars left out and the others' differences measured."""
+    stage = _leave_out_odd(stage)
+    chosen, star = _select_core(stage)
+    pieces = stage.pieces
+    dx, dy = pieces.dx[chosen], pieces.dy[chosen]
+    shapes = evaluate_shapes(dx, dy, stage.sigma)
+    own, by_x, by_y = _evaluate_image(stage, dx, dy)
+    nuisance = np.array([own, by_x, by_y, np.ones(own.size)])
+    # The error of the PSF is what is looked for here: only that of the pixels counts.
+    variance = pieces.variance[chosen] - (stage.white * own) ** 2
+    variance = np.maximum(variance, 0.01 * pieces.variance[chosen])
+    residual = pieces.value[chosen] - own
+    measured = measure_amplitudes(star, residual, variance + (LEAST_WHITE * own) ** 2, shapes,
+                                  nuisance)  # fmt: skip
+    x, y = scale_places(stage.stars.select(np.flatnonzero(stage.used)), frame.data.shape)
+    spread = _choose_spread(measured, x, y, degree)
+    white = _measure_white(star, residual, variance, np.concatenate([shapes, nuisance]), own)
+    return replace(stage, spread=spread, white=max(white, LEAST_WHITE))
+
+
+def _leave_out_odd(stage: Stage) -> Stage:
+    """Return the stage without stars whose residuals are not like the others'."""
+    scatter = np.full(stage.rows.size, np.nan)
+    core = np.hypot(stage.pieces.dx, stage.pieces.dy) < stage.fwhm
+    number = np.bincount(stage.pieces.star[core], minlength=scatter.size)
+    square = np.bincount(stage.pieces.star[core], stage.residual[core] ** 2, minlength=scatter.size)
+    here = stage.used & (number > 0)
+    scatter[here] = np.sqrt(square[here] / number[here])
+    middle = np.median(scatter[here])
+    off = scatter[here] - middle
+    limit = max(middle + ODD * 1.4826 * np.median(np.abs(off)), LEAST_ODD * middle)
+    keep = stage.used & (scatter <= limit)
+    if keep.sum() < max(3, 0.5 * stage.used.sum()):
+        keep = stage.used
+    inside = keep[stage.pieces.star]
+    pieces = Pieces(*(getattr(stage.pieces, name)[inside] for name in Pieces.__annotations__))
+    return replace(
+        stage, used=keep, scatter=scatter, pieces=pieces, residual=stage.residual[inside]
+    )
+
+
+def _select_core(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels near the stars, and the number of each pixel's star among those used."""
+    chosen = np.flatnonzero(np.hypot(stage.pieces.dx, stage.pieces.dy) < 2.0 * stage.fwhm)
+    return chosen, np.searchsorted(np.flatnonzero(stage.used), stage.pieces.star[chosen])
+
+
+def _evaluate_image(stage: Stage, dx, dy) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the PSF and its derivatives by the distance along x and y, at distances (n,)."""
+    coefficients = stage.grid.coefficients(stage.image)
+    step = 0.02
+    value = stage.grid.design(dx, dy) @ coefficients
+    slopes = [
+        (stage.grid.design(dx + a, dy + b) - stage.grid.design(dx - a, dy - b)) @ coefficients
+        for a, b in ((step, 0.0), (0.0, step))
+    ]
+    return value, slopes[0] / (2.0 * step), slopes[1] / (2.0 * step)
+
+
+def _choose_spread(measured, x, y, degree: int | None) -> Spread:
+    """Return the stars' distribution about a polynomial of the degree asked for, or of the best."""
+    if degree is not None:
+        return find_spread(measured, x, y, degree)
+    n = len(measured.value)
+    able = [d for d in (0, 1, 2) if d == 0 or n >= PER_TERM * (d + 1) * (d + 2) // 2]
+    return max((find_spread(measured, x, y, d) for d in able), key=lambda spread: spread.score)
+
+
+def _measure_white(star, residual, variance, design, own) -> float:
+    """Return the error of the PSF relative to it that no shape describes."""
+    excess, light = 0.0, 0.0
+    for s in range(int(star.max()) + 1):
+        here = star == s
+        if here.sum() <= 2 * len(design):
+            continue
+        root = np.sqrt(variance[here])
+        basis, _ = np.linalg.qr((design[:, here] / root).T)
+        rest = residual[here] / root
+        rest = rest - basis @ (basis.T @ rest)
+        share = 1.0 - len(design) / here.sum()
+        bright = own[here] > 0.1 * own.max()
+        excess += float((rest[bright] ** 2 / share - 1.0) @ (variance[here][bright]))
+        light += float((own[here][bright] ** 2).sum())
+    return float(np.sqrt(max(excess, 0.0) / light)) if light > 0.0 else 0.0

@@ -1,0 +1,262 @@
+"""The PSF that stars' pixels want: splines on a fine grid, as smooth as the evidence has it.
+
+The effective PSF of Anderson & King (2000) is what a pixel sees of a star of unit flux at a
+distance from the star's centre. Pixels of many stars, each at its own phase, sample it more finely
+than the pixels of one. Here it is a cubic B-spline, whose coefficients are linear in the data:
+
+    d_i / f_s = sum_k B_k(u_i) c_k + noise,    c = c_0 + e * a,
+
+with a smooth first guess c_0, its envelope e, and deviations a that are a random field a priori, of
+standard deviation tau and the power spectrum 1 / (1 + (length k)^4). Both are where the evidence of
+the pixels is largest (MacKay 1992), so that noise is smoothed and structure is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import cho_solve_banded, cholesky_banded
+
+__all__ = ["Field", "Grid", "Pieces", "Solution", "choose_field", "solve_spline"]
+
+#: Standard deviations of a deviation that are tried, and lengths, in FWHM.
+DEVIATIONS = (0.03, 0.1, 0.3, 1.0, 3.0)
+LENGTHS = (0.15, 0.3, 0.6, 1.2, 2.4)
+#: Where the weight of pixels that lie off begins to fall, in sigma (Huber 1964).
+HUBER = 3.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes of a spline: ``oversampling`` to a pixel, ``half`` pixels about the centre."""
+
+    half: int
+    oversampling: int
+
+    @property
+    def side(self) -> int:
+        """Nodes along an axis, odd: one lies on the centre."""
+        return 2 * self.half * self.oversampling + 1
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Distance of the nodes from the centre along an axis, pixels."""
+        return (np.arange(self.side) - self.half * self.oversampling) / self.oversampling
+
+    def design(self, dx: np.ndarray, dy: np.ndarray) -> sparse.csr_matrix:
+        """Return the values (n, side^2) of all B-splines at distances (n,) from the centre."""
+        middle = self.half * self.oversampling
+        first_u, weight_u = _weigh(dx * self.oversampling + middle)
+        first_v, weight_v = _weigh(dy * self.oversampling + middle)
+        step = np.arange(4)
+        i = first_u[:, None, None] + step
+        j = first_v[:, None, None] + step[:, None]
+        value = weight_v.T[:, :, None] * weight_u.T[:, None, :]
+        inside = (i >= 0) & (i < self.side) & (j >= 0) & (j < self.side)
+        column = np.where(inside, j * self.side + i, 0)
+        entries = np.where(inside, value, 0.0).reshape(dx.size, 16)
+        start = np.arange(dx.size + 1) * 16
+        matrix = (entries.ravel(), column.reshape(-1), start)
+        return sparse.csr_matrix(matrix, shape=(dx.size, self.side**2))
+
+    def image(self, coefficient: np.ndarray) -> np.ndarray:
+        """Return the spline's values (side, side) at its nodes."""
+        from scipy.ndimage import convolve1d
+
+        c = coefficient.reshape(self.side, self.side)
+        for axis in (0, 1):
+            c = convolve1d(c, np.array([1.0, 4.0, 1.0]) / 6.0, axis=axis, mode="constant")
+        return c
+
+    def coefficients(self, image: np.ndarray) -> np.ndarray:
+        """Return the coefficients (side^2,) of an image, dark beyond its border."""
+        from scipy.ndimage import spline_filter
+
+        margin = 8
+        padded = np.pad(image, margin)
+        return spline_filter(padded, order=3)[margin:-margin, margin:-margin].ravel()
+
+
+def _weigh(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first of the four B-splines that reach a place, and their values there."""
+    whole = np.floor(u)
+    t = u - whole
+    s = 1.0 - t
+    weight = np.array([s**3, 4.0 - 6.0 * t**2 + 3.0 * t**3, 4.0 - 6.0 * s**2 + 3.0 * s**3, t**3])
+    return whole.astype(int) - 1, weight / 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """The pixels of all stars: which star, distance from it, value over flux, its variance."""
+
+    star: np.ndarray
+    dx: np.ndarray
+    dy: np.ndarray
+    value: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Field:
+    """The prior of the deviations: their standard deviation, and their length in pixels."""
+
+    deviation: float
+    length: float
+
+    def precision(self, grid: Grid) -> tuple[float, float]:
+        """Return factors on the squares of the nodes and of their Laplacian."""
+        # The field's variance is the integral of its spectrum: 1 / (8 length^2 scale).
+        scale = 1.0 / (8.0 * self.length**2 * self.deviation**2)
+        return scale / grid.oversampling**2, scale * self.length**4 * grid.oversampling**2
+
+    def log_det(self, grid: Grid) -> float:
+        """Return ln of the determinant of the precision, from the eigenvalues of the Laplacian."""
+        plain, bent = self.precision(grid)
+        wave = 2.0 - 2.0 * np.cos(np.pi * np.arange(grid.side) / grid.side)
+        return float(np.log(plain + bent * (wave[:, None] + wave) ** 2).sum())
+
+    def root(self, grid: Grid) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """Return R for the nodes and for their Laplacian: the precision is the sum of R^T R."""
+        plain, bent = self.precision(grid)
+        n = grid.side
+        # Nothing flows over the border: a plane with horizontal ends has no energy.
+        line = sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(n, n)).tolil()
+        line[0, 0] = line[n - 1, n - 1] = -1.0
+        one = sparse.identity(n)
+        laplacian = sparse.kron(one, line) + sparse.kron(line, one)
+        return np.sqrt(plain) * sparse.identity(n * n), np.sqrt(bent) * laplacian.tocsr()
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The spline, the standardised residual of each pixel, draws of the spline's error.
+
+    ``coefficient`` (side^2,), ``residual`` (n,), ``draws`` (n_draw, side^2) deviations.
+    """
+
+    coefficient: np.ndarray
+    residual: np.ndarray
+    draws: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """The normal equations of the pixels: design, precisions, right side; lower bands."""
+
+    grid: Grid
+    design: sparse.csr_matrix
+    precision: np.ndarray
+    right: np.ndarray
+    bands: np.ndarray
+
+    def factorise(self, field: Field) -> tuple[np.ndarray, bool]:
+        """Return the banded Cholesky factor of the posterior's precision."""
+        bands = self.bands.copy()
+        for root in field.root(self.grid):
+            _add_bands(bands, root.T @ root)
+        return cholesky_banded(bands, lower=True, overwrite_ab=True, check_finite=False), True
+
+    def find_evidence(self, field: Field) -> float:
+        """Return the log evidence but for what no prior changes."""
+        factor = self.factorise(field)
+        a = cho_solve_banded(factor, self.right, check_finite=False)
+        log_det = 2.0 * float(np.log(factor[0][0]).sum())
+        return 0.5 * (float(self.right @ a) - log_det + field.log_det(self.grid))
+
+
+def _add_bands(bands: np.ndarray, matrix: sparse.spmatrix) -> None:
+    """Add the lower half of a symmetric matrix to bands."""
+    entries = matrix.tocoo()
+    low = entries.row >= entries.col
+    row, column = entries.row[low], entries.col[low]
+    # A product of sparse matrices has each entry once.
+    bands[row - column, column] += entries.data[low]
+
+
+def _build_system(grid: Grid, pieces: Pieces, guess, envelope, weight) -> _System:
+    """Return the normal equations of the deviations."""
+    plain = grid.design(pieces.dx, pieces.dy)
+    rest = pieces.value - plain @ guess
+    design = plain.multiply(envelope[None, :]).tocsr()
+    precision = weight / pieces.variance
+    normal = design.T @ design.multiply(precision[:, None]).tocsr()
+    bands = np.zeros((3 * grid.side + 4, grid.side**2))
+    _add_bands(bands, normal)
+    return _System(grid, design, precision, design.T @ (precision * rest), bands)
+
+
+def choose_field(grid: Grid, pieces: Pieces, guess, envelope, weight, fwhm: float) -> Field:
+    """Return the prior of the largest evidence; see `solve_spline`."""
+    system = _build_system(grid, pieces, guess, envelope, weight)
+
+    def judge(place: tuple[int, int]) -> float:
+        i, j = place
+        if not (0 <= i < len(DEVIATIONS) and 0 <= j < len(LENGTHS)):
+            return -np.inf
+        if place not in known:
+            known[place] = system.find_evidence(Field(DEVIATIONS[i], LENGTHS[j] * fwhm))
+        return known[place]
+
+    known: dict[tuple[int, int], float] = {}
+    best, last = (len(DEVIATIONS) // 2, len(LENGTHS) // 2), None
+    while best != last:
+        last = best
+        i, j = best
+        best = max((best, (i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)), key=judge)
+    return Field(DEVIATIONS[best[0]], LENGTHS[best[1]] * fwhm)
+
+
+def solve_spline(
+    grid: Grid,
+    pieces: Pieces,
+    guess: np.ndarray,
+    envelope: np.ndarray,
+    weight: np.ndarray,
+    field: Field,
+    *,
+    n_draw: int = 0,
+    seed: int = 0,
+) -> Solution:
+    """Return the spline of most posterior density.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where its nodes are.
+    pieces : Pieces
+        Pixels.
+    guess, envelope : (side^2,) arrays
+        Coefficients of the first guess, and the unit of deviations from it.
+    weight : (n,) array
+        Factor on the precision of each pixel, as of `weigh_residuals`.
+    field : Field
+        Prior of the deviations.
+    n_draw : int
+        Draws from the posterior.
+    seed : int
+        Of the draws.
+    """
+    system = _build_system(grid, pieces, guess, envelope, weight)
+    factor = system.factorise(field)
+    a = cho_solve_banded(factor, system.right, check_finite=False)
+    coefficient = guess + envelope * a
+    residual = pieces.value - grid.design(pieces.dx, pieces.dy) @ coefficient
+    draws = np.empty((n_draw, guess.size))
+    random = np.random.default_rng(seed)
+    roots = field.root(grid) if n_draw else ()
+    for j in range(n_draw):
+        # A draw of the right side has the posterior's precision as its covariance.
+        noise = np.sqrt(system.precision) * random.standard_normal(residual.size)
+        right = system.design.T @ noise
+        for root in roots:
+            right = right + root.T @ random.standard_normal(root.shape[0])
+        draws[j] = envelope * cho_solve_banded(factor, right, check_finite=False)
+    return Solution(coefficient, residual / np.sqrt(pieces.variance), draws)
+
+
+def weigh_residuals(residual: np.ndarray) -> np.ndarray:
+    """Return the factor on the precision of pixels that lie off (Huber 1964)."""
+    return HUBER / np.maximum(np.abs(residual), HUBER)
