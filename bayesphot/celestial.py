@@ -100,17 +100,30 @@ def find_pixels(wcs, sky) -> tuple[np.ndarray, np.ndarray]:
         As by `find_usable`.
     sky : `~astropy.coordinates.SkyCoord` (n,)
         Places as by `clean_sky`, in any frame that transforms to that of the WCS.
+
+    Raises
+    ------
+    ValueError
+        If the frame does not.
     """
     x, y = np.full(len(sky), np.nan), np.full(len(sky), np.nan)
     rows = np.flatnonzero(np.isfinite(sky.spherical.lon.deg) & np.isfinite(sky.spherical.lat.deg))
     if rows.size == 0:
         return x, y
-    x_here, y_here = _invert(wcs, sky[rows])
+    try:
+        x_here, y_here = _invert(wcs, sky[rows])
+    except Exception as problem:
+        # Frames that need a time or a place to be transformed fail in ways of their own.
+        raise ValueError(
+            f"positions in the frame {sky.frame.name} do not transform to that of the WCS: "
+            f"{problem}"
+        ) from problem
     found = np.isfinite(x_here) & np.isfinite(y_here)
     rows, x_here, y_here = rows[found], x_here[found], y_here[found]
     if rows.size == 0:
         return x, y
-    miss = sky[rows].separation(find_sky(wcs, x_here, y_here)).deg
+    back = find_sky(wcs, x_here, y_here)
+    miss = sky[rows].transform_to(back.frame).separation(back).deg
     scale = np.sqrt(find_pixel_areas(wcs, x_here, y_here))
     with np.errstate(invalid="ignore"):
         true = miss <= TOLERANCE * scale

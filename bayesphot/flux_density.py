@@ -53,6 +53,9 @@ def convert_fluxes(
             out[f"flux_density_{name}"] = strip_unit(table[f"flux_{name}"]) * factor * target
     if target.is_equivalent(u.Jy, equivalencies):
         _add_magnitudes(out, (1.0 * target).to_value(u.ABflux, equivalencies))
+    for name in out.colnames:
+        if name.startswith(("flux_density_", "mag_")):
+            out[name].info.format = ".6g" if name.startswith("flux") else ".4f"
     out.meta["flux_density"] = how
     return out
 

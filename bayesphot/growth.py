@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bayesphot.apertures import overlap_circle
-from bayesphot.checks import check_number
+from bayesphot.checks import check_number, refuse_class
 from bayesphot.columns import strip_unit
 from bayesphot.flags import Flag
 from bayesphot.kernels.columns import fill_places
@@ -153,6 +153,7 @@ def aperture_correction(psf_model, radius, *, place=None, psf_error=None) -> Ape
     0.855
     """
     radii = _read_radii(radius)
+    refuse_class("psf_model", psf_model)
     psf = describe_psf(psf_model)
     middle = _find_place(psf) if place is None else _read_place(place)
     if psf_error is not None and not isinstance(psf_error, PSFError):
@@ -172,10 +173,14 @@ def aperture_correction(psf_model, radius, *, place=None, psf_error=None) -> Ape
 
 
 def _read_radii(radius) -> np.ndarray:
-    """Radii as an array; positive and finite."""
+    """Radii as an array, pixels; positive and finite."""
+    unit = getattr(radius, "unit", None)
+    if unit is not None and unit.to_string() not in ("", "pix"):
+        raise ValueError(f"radius must be in pixels, found {radius}")
+    radius = getattr(radius, "value", radius)
     if np.ndim(radius) == 0:
         return np.array([check_number("radius", radius, above=0.0)])
-    radii = np.asarray(getattr(radius, "value", radius))
+    radii = np.asarray(radius)
     if radii.ndim != 1 or radii.size == 0 or radii.dtype.kind not in "iuf":
         raise ValueError(f"radius must be one number or a list of them, found {radius!r}")
     wrong = radii[~(np.isfinite(radii) & (radii > 0.0))]
@@ -207,7 +212,9 @@ def _find_place(psf: PSFConfig) -> tuple[float, float]:
 
 def _sum_unit(psf: PSFConfig, middle, radii: np.ndarray, move: float = 0.0) -> np.ndarray:
     """Light (phases, m) of a unit source in circles about it."""
-    half = int(np.ceil(radii.max())) + 1
+    # Where the PSF has ended there is nothing to add.
+    end = float(psf.find_end(psf.widen(np.r_[0.0, 0.0, 1.0, psf.columns_start][None], move))[0])
+    half = int(np.ceil(min(radii.max(), end + 1.0))) + 1
     y, x = (grid.ravel().astype(float) for grid in np.mgrid[-half : half + 1, -half : half + 1])
     sums = []
     for dy in PHASES:
@@ -254,6 +261,7 @@ def measure_growth(
     TypeError, ValueError
         If an argument is wrong, or too few stars are left.
     """
+    refuse_class("psf_model", psf_model)
     psf = describe_psf(psf_model)
     radii = _read_radii(np.array(RADII) * psf.fwhm if radii is None else np.atleast_1d(radii))
     check_number("min_snr", min_snr, above=0.0)

@@ -175,6 +175,8 @@ def place_catalog(catalog, wcs=None, *, errors: bool = True, registration=0.0) -
             own = np.full(len(x), np.nan) if sds is None else sds[i]
             total = np.hypot(np.nan_to_num(own, nan=0.0), shift)
             table[name] = np.where(np.isnan(own) & (total == 0.0), np.nan, total)
+    for name in table.colnames:
+        table[name].info.format = ".4f"
     for name in names.values():
         if name not in table.colnames:
             column = catalog[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,14 @@ def read_ccd(header, unit=None, *, gain=None, read_noise=None) -> CCDNumbers:
     >>> read_ccd({"GAIN": 2.0, "RDNOISE": 5.0, "EXPTIME": 30.0}, u.adu / u.s).gain
     60.0
     """
+    from astropy import units as u
+
+    header = {} if header is None else header
+    if not isinstance(header, Mapping) and not hasattr(header, "comments"):
+        raise TypeError(
+            f"header must be a FITS header or a mapping (the meta of NDData), found {type(header)}"
+        )
+    unit = None if unit is None else u.Unit(unit)
     detector: float | None
     if gain is None or _is_keyword(gain):
         (electrons, origin), detector = _scale_gain(header, unit, gain)

@@ -35,11 +35,14 @@ def check_bits(name: str, bits) -> int | None:
     if isinstance(bits, str) and bits.strip().lower() in ("", "none"):
         raise ValueError(f"{name} must be {_FORMS}, found {bits!r}")
     try:
-        return interpret_bit_flags(bits)
+        chosen = interpret_bit_flags(bits)
     except TypeError:
         raise TypeError(f"{name} must be {_FORMS}, found {bits!r}") from None
     except (ValueError, KeyError) as problem:
         raise ValueError(f"{name} must be {_FORMS}, found {bits!r}: {problem}") from None
+    if chosen is not None and not -(2**63) <= chosen < 2**63:
+        raise ValueError(f"{name} must be below 2**63, found {bits!r}")
+    return chosen
 
 
 def mask_bits(dq, dq_bits=None, *, dq_ignore=0) -> np.ndarray:

@@ -187,6 +187,7 @@ def test_bits_are_chosen_as_astropy_does(bits, bad, kind) -> None:
         (TypeError, {"dq_bits": True}, "found True"),
         (ValueError, {"dq_bits": "none"}, "found 'none'"),
         (ValueError, {"dq_ignore": "x"}, "dq_ignore must be .* found 'x'"),
+        (ValueError, {"dq_bits": 2**70}, r"below 2\*\*63"),
         (ValueError, {"dq_bits": [3]}, "not powers of two"),
         (ValueError, {"dq_bits": 1, "dq_ignore": 2}, "give one"),
     ],
@@ -244,6 +245,9 @@ def test_noise_from_a_header_knows_unit_exposure_and_comments() -> None:
     assert bp.CCDNoise.from_header(header, u.electron) == bp.CCDNoise(1.0, 6.0)
     assert bp.CCDNoise.from_header(header, read_noise=1.0) == bp.CCDNoise(2.0, 1.0)
     assert "GAIN 2 x EXPTIME 60 s" in read_ccd(header, u.adu / u.s).origin
+    assert bp.CCDNoise.from_header(header, "adu/s").gain == 120.0
+    with pytest.raises(TypeError, match="header must be a FITS header or a mapping"):
+        bp.CCDNoise.from_header(NDData(DATA))
     with pytest.raises(ValueError, match="image is in MJy / sr and the header's gain is per ADU"):
         bp.CCDNoise.from_header(header, u.MJy / u.sr)
 

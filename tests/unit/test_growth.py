@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy import units as u
 from scipy.stats import chi2
 
 import bayesphot as bp
@@ -69,6 +70,8 @@ def test_the_share_of_a_gaussian_is_rayleighs_widened_by_the_pixel() -> None:
     # The pixel's variance of 1/12 twice: of the PSF's integration, and of the circle's.
     variance = SIGMA**2 + 2.0 / 12.0
     np.testing.assert_allclose(value, 1.0 - np.exp(-0.5 * radii**2 / variance), atol=2e-4)
+    endless, _ = bp.aperture_correction(bp.IntegratedGaussianPRF(sigma=SIGMA), 1e9)
+    assert endless == pytest.approx(1.0, abs=1e-11)
     whole, err = bp.aperture_correction(bp.IntegratedGaussianPRF(sigma=SIGMA), 15.0)
     # exp(-0.5 * 7.5**2) = 6e-13 is left outside, and more of stars off the middle of a pixel.
     assert whole == pytest.approx(1.0, abs=1e-11)
@@ -115,6 +118,7 @@ def test_the_error_of_the_width_is_in_the_correction() -> None:
         ({"radius": 0.0}, ValueError, "radius must be positive and finite, found 0.0"),
         ({"radius": [1.0, np.nan]}, ValueError, "radius must be positive and finite, found nan"),
         ({"radius": "3"}, TypeError, "radius must be a number, found '3'"),
+        ({"radius": 3.0 * u.arcsec}, ValueError, "radius must be in pixels, found 3.0 arcsec"),
         ({"radius": []}, ValueError, "radius must be one number or a list"),
         ({"radius": 3.0, "place": 5}, TypeError, "place must be a pair"),
         ({"radius": 3.0, "place": "ab"}, TypeError, "place must be a pair"),
@@ -124,6 +128,13 @@ def test_the_error_of_the_width_is_in_the_correction() -> None:
 def test_corrections_of_wrong_arguments_are_refused(settings, kind, said) -> None:
     with pytest.raises(kind, match=said):
         bp.aperture_correction(bp.IntegratedGaussianPRF(sigma=SIGMA), **settings)
+
+
+def test_a_class_is_no_psf_model(result) -> None:
+    with pytest.raises(TypeError, match="psf_model must be an object, found the class MoffatPRF"):
+        bp.aperture_correction(bp.MoffatPRF, 3.0)
+    with pytest.raises(TypeError, match="psf_model must be an object, found the class MoffatPRF"):
+        result.curve_of_growth(bp.MoffatPRF)
 
 
 def _make_grid(n: int = 7, step: int = 30, flux: float = 3000.0):

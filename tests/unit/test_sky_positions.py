@@ -66,7 +66,7 @@ def make_cube() -> WCS:
 
 @pytest.mark.parametrize("distorted", [False, True], ids=["flat", "SIP"])
 @pytest.mark.parametrize("center", CENTERS.values(), ids=CENTERS)
-@pytest.mark.parametrize("frame", ["icrs", "galactic", "fk5"])
+@pytest.mark.parametrize("frame", ["icrs", "galactic", "fk5", "fk4"])
 def test_to_the_sky_and_back(center, distorted, frame) -> None:
     wcs = make_wcs(center, distorted=distorted)
     assert find_usable(wcs, (64, 64)) == (wcs, None)
@@ -269,6 +269,12 @@ def test_catalogues_that_cannot_be_placed_are_refused(catalog, kind, said) -> No
 def test_registrations_that_are_none_are_refused(registration, kind, said) -> None:
     with pytest.raises(kind, match=said):
         bp.place_catalog(SKY, make_wcs(), registration=registration)
+
+
+def test_a_frame_that_needs_a_time_is_refused() -> None:
+    sky = SkyCoord([10.0], [20.0], unit="deg", frame="altaz")
+    with pytest.raises(ValueError, match="in the frame altaz do not transform to that of the WCS"):
+        bp.place_catalog(sky, make_wcs())
 
 
 def test_sky_positions_without_a_wcs_are_refused_with_the_way_out() -> None:
