@@ -32,7 +32,7 @@ def overlap_circle(dx, dy, radius: float) -> np.ndarray:
     --------
     >>> from bayesphot.apertures import overlap_circle
     >>> overlap_circle([0.0, 1.0], 0.0, 1.0).round(4)
-    array([0.9566, 0.4566])
+    array([1.    , 0.4566])
     """
     dx, dy = np.broadcast_arrays(np.asarray(dx, dtype=float), np.asarray(dy, dtype=float))
     left, right, low, high = dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5

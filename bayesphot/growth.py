@@ -150,7 +150,7 @@ def aperture_correction(psf_model, radius, *, place=None, psf_error=None) -> Ape
     >>> psf_model = bp.IntegratedGaussianPRF(sigma=2.0)
     >>> value, err = bp.aperture_correction(psf_model, 4.0)
     >>> round(value, 3)
-    0.855
+    0.853
     """
     radii = _read_radii(radius)
     refuse_class("psf_model", psf_model)

@@ -119,13 +119,13 @@ def read_image(
     >>> import bayesphot as bp
     >>> import numpy as np
     >>> from astropy.io import fits
-    >>> quality = fits.ImageHDU(np.array([[0, 4, 2]]), name="DQ")
+    >>> quality = fits.ImageHDU(np.array([[0, 4, 2, 0]]), name="DQ")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = fits.HDUList([fits.PrimaryHDU(np.ones((1, 3))), quality])
+    ...     file = fits.HDUList([fits.PrimaryHDU(np.ones((1, 4))), quality])
     ...     file.writeto(f"{folder}/a.fits")
     ...     image = bp.read_image(f"{folder}/a.fits", dq_ignore=2)
     >>> image.mask
-    array([[False,  True, False]])
+    array([[False,  True, False, False]])
     """
     wanted = {"error": error, "mask": mask, "dq_bits": dq_bits, "dq_ignore": dq_ignore}
     image = read_fits_image(path, ext=ext, **wanted)
