@@ -12,7 +12,7 @@ from bayesphot.execute import Workers, run_batches
 
 distributed = pytest.importorskip("distributed", reason="the executor of dask is the subject")
 
-#: What dask says of itself, on a loaded machine of its clocks and sockets, is not about this package.
+#: What dask says of itself on a loaded machine is not about this package.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
