@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 import bayesphot as bp
-from bayesphot.background import MeshBackground, SkyMap, estimate_sky
+from bayesphot.background import (
+    MeshBackground,
+    SkyMap,
+    estimate_noise,
+    estimate_sky,
+    map_noise,
+)
 
 SIDE = 320
 
@@ -85,6 +92,31 @@ def test_images_smaller_than_a_tile_have_one_level() -> None:
     sky = MeshBackground(64).estimate(image)
     assert np.ptp(sky.level) == 0.0
     assert abs(sky.level[0, 0] - 30.0) < 5 * sky.error[0, 0]
+
+
+def test_a_call_gives_the_level_and_a_quantity_gives_quantities() -> None:
+    image = np.random.default_rng(7).normal(30.0, 1.0, (60, 90))
+    mesh = MeshBackground(30)
+    plain, sky = mesh.estimate(image), mesh.estimate(image * u.adu)
+    np.testing.assert_array_equal(mesh(image), plain.level)
+    np.testing.assert_array_equal(mesh(image * u.adu), plain.level * u.adu)
+    np.testing.assert_array_equal(sky.error, plain.error * u.adu)
+    np.testing.assert_array_equal(
+        mesh.estimate_rms(image * u.adu), mesh.estimate_rms(image) * u.adu
+    )
+    read = estimate_sky(mesh, image * u.adu)
+    np.testing.assert_array_equal(read.level, plain.level)
+    np.testing.assert_array_equal(read.error, plain.error)
+
+
+def test_a_map_of_noise_is_the_meshs_own_and_never_zero() -> None:
+    image = np.random.default_rng(7).normal(0.0, 1.0, (60, 90))
+    mesh, bad = MeshBackground(30), np.zeros((60, 90), dtype=bool)
+    np.testing.assert_array_equal(map_noise(mesh, image, bad), mesh.estimate_rms(image))
+    assert map_noise(None, image, bad) == estimate_noise(image)
+    half = np.where(np.arange(90) < 60, 0.0, image)
+    assert np.all(map_noise(mesh, half, bad) > 0.0)
+    assert map_noise(None, np.zeros((60, 90)), bad) > 0.0
 
 
 def test_no_good_pixel() -> None:
