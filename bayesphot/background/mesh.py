@@ -16,7 +16,8 @@ __all__ = ["MeshBackground"]
 
 #: Share of a tile's pixels that must be good for it to have a level of its own.
 LEAST_SHARE = 0.15
-#: Share of the bend at a tile that splines between tiles miss, at most, for waves of six tiles.
+#: Share of the bend at a tile that splines between tiles miss, at most, for waves of five tiles and
+#: longer, a tile and more from the border.
 MISSED = 0.4
 #: Times the tiles are measured, each time with the sky of the time before taken out.
 RENEWALS = 3

@@ -45,6 +45,32 @@ def test_a_wave_is_followed_within_the_error_that_is_quoted() -> None:
     assert np.std(truth - constant.level) > 5.0 * np.std(off)
 
 
+@pytest.mark.parametrize(
+    ("tiles", "whole", "inside"),
+    [(6.25, 1.74, 0.79), (7.5, 1.25, 0.67), (10.0, 1.07, 0.74), (15.0, 1.02, 0.87)],
+)
+def test_pulls_on_waves_are_those_the_pages_quote(tiles, whole, inside) -> None:
+    """Waves along an axis, four times as high as the noise, of eight phases.
+
+    A tile and more from the border the error is enough; at the border it is not, where waves are
+    short.
+    """
+    box, noise = 40, 5.0
+    pulls = []
+    for k in range(8):
+        wave = np.sin(2 * np.pi * (np.arange(SIDE) / (box * tiles) + k / 8))
+        truth = np.tile(20.0 * wave, (SIDE, 1))
+        image = truth + np.random.default_rng(k).normal(0.0, noise, truth.shape)
+        sky = MeshBackground(box).estimate(image)
+        pulls.append((sky.level - truth) / sky.error)
+    pull = np.array(pulls)
+    inner = pull[:, box:-box, box:-box]
+    # 8 x 64 tiles, and 8 x 36: four standard errors 1 / sqrt(2 n) of their rms.
+    assert np.sqrt(np.mean(pull**2)) == pytest.approx(whole, rel=4 / np.sqrt(2 * 8 * 64))
+    assert np.sqrt(np.mean(inner**2)) == pytest.approx(inside, rel=4 / np.sqrt(2 * 8 * 36))
+    assert np.sqrt(np.mean(inner**2)) < 1.0
+
+
 def test_the_error_of_a_flat_sky_is_that_of_its_tiles() -> None:
     """No structure: a tile is known to sigma / sqrt(n) times MMM's factor."""
     draws = []
