@@ -149,8 +149,9 @@ def measure(folder: Path, fields=FIELDS) -> list[Row]:
         mock = read_mock(folder / f"{name}.fits")
         began = time.perf_counter()
         table = measure_mock(mock)
+        sizes = sorted({int(size) for size in table["group_size"]})
         print(
-            f"{name}: groups of {sorted({int(size) for size in table['group_size']})}, reduced chi2 "
+            f"{name}: groups of {sizes}, reduced chi2 "
             f"{np.median(table['reduced_chi2']):.3f}, {time.perf_counter() - began:.0f} s"
         )
         rows += compare(name, table, mock.truth)
