@@ -7,8 +7,8 @@ FWHM, and a field hangs together. The number of stars and about where they are i
 fluxes are free. A dense fit takes as the cube of its stars, so that a field is worked in tiles: all
 stars of a tile and of a margin about it are one group, fitted jointly, those further out are taken
 from the image as they truly are, and the stars of the tile are counted. Errors are those of the
-joint covariance of the group. Photon noise of the gain on a known sky; the simulation has no read
-noise.
+joint covariance of the group. Sky and noise are those of the simulation: the variance of a pixel is
+what all stars and the sky put into it over the gain, which a tile cannot know of stars taken out.
 """
 
 from __future__ import annotations
@@ -69,7 +69,6 @@ def configure(mock: Mock):
         max_group_size=None,
         bkg_estimator=mock.sky,
         fit_background=False,
-        noise=bp.CCDNoise(gain=mock.gain, read_noise=0.0),
         sampler=False,
         seed=SEED,
     )
@@ -85,6 +84,12 @@ def draw_light(mock: Mock, rows: np.ndarray) -> np.ndarray:
         y, x = np.indices(part.shape)
         part += mock.psf.evaluate(x + low_x, y + low_y, flux, x_0, y_0, 1.0)
     return light
+
+
+def find_error(mock: Mock) -> np.ndarray:
+    """Return the noise of the simulation, which has no read noise."""
+    light = draw_light(mock, np.arange(len(mock.truth)))
+    return np.sqrt((mock.sky + np.maximum(light, 0.0)) / mock.gain)
 
 
 def measure_tile(phot, mock: Mock, low_x: int, low_y: int) -> tuple[np.ndarray, Table]:
@@ -103,7 +108,8 @@ def measure_tile(phot, mock: Mock, low_x: int, low_y: int) -> tuple[np.ndarray, 
     rows = np.flatnonzero(lies_within(MARGIN))
     rest = np.setdiff1d(np.arange(x.size), rows)
     starts = Table({"x_0": x[rows], "y_0": y[rows], "flux_0": mock.truth["flux"][rows]})
-    table = phot(mock.image - draw_light(mock, rest), positions=starts).table
+    image = mock.image - draw_light(mock, rest)
+    table = phot(image, error=find_error(mock), positions=starts).table
     counted = lies_within(0.0)[rows]
     return rows[counted], table[counted]
 
