@@ -7,10 +7,10 @@ import logging
 import numpy as np
 
 from bayesphot.background import (
-    MeshBackground,
-    SkyEstimator,
-    estimate_noise,
+    estimate_mean_sky,
     estimate_sky,
+    follows_tilt,
+    map_noise,
     measure_tilt,
 )
 from bayesphot.image import Image
@@ -47,7 +47,7 @@ class Observer:
     def _find_tilt(self, data: np.ndarray, bad: np.ndarray) -> np.ndarray:
         """Return how the sky of some data is tilted; not at all where the user knows the sky."""
         estimator = self.plan.bkg_estimator
-        if not callable(estimator) or isinstance(estimator, MeshBackground):
+        if not callable(estimator) or follows_tilt(estimator):
             return np.zeros(data.shape)
         return measure_tilt(data, bad)
 
@@ -113,29 +113,12 @@ class Observer:
             return np.zeros(self.image.shape)
         if not self.image.good.any():
             return np.ones(self.image.shape)
-        estimator = self.plan.bkg_estimator
-        if isinstance(estimator, MeshBackground):
-            return (self._correlation * self._map_noise(estimator, residual)) ** 2
-        level = self._correlation * estimate_noise(residual, self.bad)
-        # A noiseless image still needs a scale; nothing depends on which.
-        level = level if level > 0.0 else max(float(np.abs(residual).max()), 1.0) * 1e-6
-        log.info("no error given: noise of %g per pixel estimated from the image", level)
-        estimated = f"estimated: {level:.6g} per pixel"
-        self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
-        return np.full(self.image.shape, level**2)
-
-    def _map_noise(self, estimator: MeshBackground, residual: np.ndarray) -> np.ndarray:
-        """Return the noise of each pixel, of the tiles of a mesh."""
-        noise = estimator.estimate_rms(residual, self.bad)
-        if not np.all(noise > 0.0):
-            level = estimate_noise(residual, self.bad)
-            level = level if level > 0.0 else max(float(np.abs(residual).max()), 1.0) * 1e-6
-            noise = np.where(noise > 0.0, noise, level)
-        middle = float(np.median(noise))
-        estimated = f"estimated: {middle:.6g} per pixel in the median tile"
-        self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
+        noise = self._correlation * map_noise(self.plan.bkg_estimator, residual, self.bad)
+        where = " in the median tile" if np.ndim(noise) else ""
+        estimated = f"estimated: {float(np.median(noise)):.6g} per pixel{where}"
         log.info("no error given: noise %s", estimated)
-        return noise
+        self.origin = estimated if self.plan.noise is None else f"{self.plan.noise!r}, {estimated}"
+        return np.full(self.image.shape, np.square(noise))
 
     @property
     def _correlation(self) -> float:
@@ -158,22 +141,8 @@ class Observer:
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
             residual = self.image.data - model
             tilt = self._find_tilt(residual, ~outside)
-            sky, bias2 = _measure_sky(estimator, residual - tilt, ~outside)
+            sky, bias2 = estimate_mean_sky(estimator, residual - tilt, ~outside)
             self._set_sky(sky, bias2, tilt)
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf
-
-
-def _measure_sky(estimator, data: np.ndarray, mask: np.ndarray):
-    """Return the sky, and the squared distance of a mode from the mean that noise leaves over.
-
-    The sky of a fit is the mean of its pixels. That of skewed noise lies off its mode: a Poisson
-    sky of 6 with read noise 2 by 0.28, once the error of the mode of 850 pixels. For normal
-    noise var(level - mean) = var(level) - var(mean), since the mean is efficient.
-    """
-    if not isinstance(estimator, SkyEstimator):
-        return estimate_sky(estimator, data, mask), 0.0
-    level, mean = estimator.estimate_with_mean(data, mask)
-    expected = max(0.0, float(level.error**2 - mean.error**2))
-    return level, max(0.0, float(level.level - mean.level) ** 2 - expected)

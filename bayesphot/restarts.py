@@ -42,6 +42,9 @@ MAX_PAIRS = 6
 MAX_DIPS = 6
 #: Where in its disc a source of negative flux is looked for, in radii.
 RING = 0.6 * np.stack([f(np.arange(6) * np.pi / 3.0) for f in (np.cos, np.sin)], axis=1)
+#: Sources of a group beyond which it is not fitted again: dozens of starts, each a fit that takes
+#: as the cube of them (235 stars: 10 s), for the sake of one pair or dip among many.
+MAX_GROUP = 50
 #: Reduced chi-squared above which a fit of close sources is not believed at once.
 POOR_FIT = 2.0
 
@@ -64,7 +67,8 @@ def restart_doubtful(data: GroupData, fit: GroupFit, psf: PSFConfig) -> GroupFit
     for g in np.flatnonzero(dips | (np.diff(batch.source_start) > 1)).tolist():
         here = slice(batch.source_start[g], batch.source_start[g + 1])
         free = batch.free[batch.free_start[g] : batch.free_start[g + 1]]
-        if not np.any(free < 2 * (here.stop - here.start)):
+        n = here.stop - here.start
+        if n > MAX_GROUP or not np.any(free < 2 * n):
             continue
         prior, source = batch.prior[here], fit.source[here]
         pairs = _list_pairs(prior) if len(prior) > 1 else []

@@ -12,13 +12,16 @@ from .estimators import (
     ModeEstimatorBackground,
     SkyEstimator,
     SkyLevel,
+    SkyMap,
     StdBackgroundRMS,
 )
 from .mesh import MeshBackground
 from .sky import (
-    SkyMap,
+    estimate_mean_sky,
     estimate_noise,
     estimate_sky,
+    follows_tilt,
+    map_noise,
 )
 from .tilt import measure_tilt
 
@@ -33,7 +36,10 @@ __all__ = [
     "SkyLevel",
     "SkyMap",
     "StdBackgroundRMS",
+    "estimate_mean_sky",
     "estimate_noise",
     "estimate_sky",
+    "follows_tilt",
+    "map_noise",
     "measure_tilt",
 ]

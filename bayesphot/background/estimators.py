@@ -19,6 +19,18 @@ class SkyLevel:
     error: float
 
 
+@dataclass(frozen=True, eq=False)
+class SkyMap:
+    """The sky under an image: ``level`` and ``error`` are floats or float64 arrays (ny, nx).
+
+    ``error`` is the standard error of the level (not the scatter of the pixels): 0 where the level
+    is given, infinite where no pixel says anything about it.
+    """
+
+    level: float | np.ndarray
+    error: float | np.ndarray
+
+
 @dataclass(frozen=True)
 class _ClippedStatistic:
     """Settings of the sigma clipping, shared by all estimators of this file."""

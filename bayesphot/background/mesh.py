@@ -9,15 +9,15 @@ import numpy as np
 
 from bayesphot.checks import check_integer
 
-from .estimators import MMMBackground, SkyEstimator
+from .estimators import MMMBackground, SkyEstimator, SkyMap
 from .pixels import clip_pixels, mad_std, read_pixels
-from .sky import SkyMap
 
 __all__ = ["MeshBackground"]
 
 #: Share of a tile's pixels that must be good for it to have a level of its own.
 LEAST_SHARE = 0.15
-#: Share of the bend at a tile that splines between tiles miss, at most, for waves of six tiles.
+#: Share of the bend at a tile that splines between tiles miss, at most, for waves of five tiles and
+#: longer, a tile and more from the border.
 MISSED = 0.4
 #: Times the tiles are measured, each time with the sky of the time before taken out.
 RENEWALS = 3
@@ -75,16 +75,16 @@ class MeshBackground:
                 f"found {self.statistic!r}"
             )
 
-    def __call__(self, data, mask=None) -> SkyMap:
-        """Return the sky; see `estimate`."""
-        return self.estimate(data, mask)
+    def __call__(self, data, mask=None):
+        """Return the level at each pixel; see `estimate`."""
+        return self.estimate(data, mask).level
 
     def estimate(self, data, mask=None) -> SkyMap:
         """Return the level and its standard error at each pixel.
 
         Parameters
         ----------
-        data : (ny, nx) array
+        data : (ny, nx) array or Quantity
             The image. Non-finite values are left out.
         mask : (ny, nx) array of bool, optional
             True = bad.
@@ -92,15 +92,20 @@ class MeshBackground:
         Returns
         -------
         SkyMap
-            Plain numbers in the unit of the data. Without a tile that has good pixels the level is
-            0 and the error infinite.
+            Maps (ny, nx) in the unit of the data (Quantities for a Quantity). Without a tile that
+            has good pixels the level is one number, 0, and the error infinite.
 
         Raises
         ------
         ValueError
             If data are not 2-D, or the mask has another shape.
         """
-        values, bad, _ = read_pixels(data, mask)
+        values, bad, unit = read_pixels(data, mask)
+        level, error = self._follow(values, bad)
+        return SkyMap(level, error) if unit is None else SkyMap(level * unit, error * unit)
+
+    def _follow(self, values: np.ndarray, bad: np.ndarray):
+        """Return level and error of plain numbers."""
         surface = np.zeros(values.shape)
         total: np.ndarray | float = 0.0
         for _renewal in range(RENEWALS):
@@ -109,7 +114,7 @@ class MeshBackground:
             level, error, mean = self._measure(values - surface, bad)
             measured = np.isfinite(level)
             if not measured.any():
-                return SkyMap(0.0, np.inf)
+                return 0.0, np.inf
             typical = float(np.nanmedian(error[np.isfinite(error)]))
             error = np.where(np.isfinite(error), error, typical)
             total = total + _fill(level)
@@ -124,7 +129,7 @@ class MeshBackground:
         # A mode lies off the mean of skewed noise, which is what fits find.
         offset2 = float(np.median((level - mean)[measured])) ** 2 - typical**2 / level.size
         error = np.sqrt(error2 + max(offset2, 0.0))
-        return SkyMap(surface, self._spread_within(error, values.shape))
+        return surface, self._spread_within(error, values.shape)
 
     def estimate_rms(self, data, mask=None) -> np.ndarray:
         """Return the scatter of the pixels, 1.4826 median absolute deviations, at each pixel.
@@ -137,18 +142,20 @@ class MeshBackground:
         Returns
         -------
         (ny, nx) array
-            NaN without a tile that has good pixels.
+            In the unit of the data (a Quantity for a Quantity); NaN without a tile that has good
+            pixels.
         """
-        values, bad, _ = read_pixels(data, mask)
+        values, bad, unit = read_pixels(data, mask)
         rms = np.array(
             [
                 [self._scatter(values[tile][~bad[tile]], values[tile].size) for tile in row]
                 for row in self._list_tiles(values.shape)
             ]
         )
-        if not np.isfinite(rms).any():
-            return np.full(values.shape, np.nan)
-        return self._spread_within(_filter(_fill(rms), self.filter_size), values.shape)
+        scatter = np.full(values.shape, np.nan)
+        if np.isfinite(rms).any():
+            scatter = self._spread_within(_filter(_fill(rms), self.filter_size), values.shape)
+        return scatter if unit is None else scatter * unit
 
     def _scatter(self, pixels: np.ndarray, size: int) -> float:
         """Return the scatter of a tile's good pixels, NaN for too few."""

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 
 import numpy as np
 
-from .estimators import MADStdBackgroundRMS, SkyEstimator, SkyLevel
+from .estimators import MADStdBackgroundRMS, SkyEstimator, SkyLevel, SkyMap
+from .mesh import MeshBackground
 from .pixels import clip_pixels, mad_std, read_floats, read_pixels
 
 #: Variance of the median over the variance of the mean, many Gaussian numbers.
 _MEDIAN_VARIANCE = np.pi / 2
-
-
-@dataclass(frozen=True, eq=False)
-class SkyMap:
-    """The sky under an image: ``level`` and ``error`` are floats or float64 arrays (ny, nx).
-
-    ``error`` is the standard error of the level (not the scatter of the pixels): 0 where the level
-    is given, infinite where no pixel says anything about it.
-    """
-
-    level: float | np.ndarray
-    error: float | np.ndarray
 
 
 def estimate_sky(estimator, data, mask=None) -> SkyMap:
@@ -79,7 +67,8 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
     _refuse_class(estimator)
     if bad.all():
         return SkyMap(0.0, np.inf)
-    if isinstance(estimator, SkyEstimator):
+    answer: SkyLevel | SkyMap
+    if isinstance(estimator, SkyEstimator | MeshBackground):
         answer = estimator.estimate(values, bad)
     else:
         answer = _call_foreign(estimator, values, bad)
@@ -88,6 +77,47 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
         return SkyMap(level, _read_error(answer.error, bad.shape, unit, estimator))
     level = _read_level(answer, bad, unit, estimator)
     return SkyMap(level, _median_error((values - level)[~bad]))
+
+
+def estimate_mean_sky(estimator, data: np.ndarray, mask: np.ndarray) -> tuple:
+    """Return the sky, and the squared distance of a mode from the mean that noise leaves over.
+
+    The sky of a fit is the mean of its pixels. That of skewed noise lies off its mode: a Poisson
+    sky of 6 with read noise 2 by 0.28, once the error of the mode of 850 pixels. For normal
+    noise var(level - mean) = var(level) - var(mean), since the mean is efficient.
+    """
+    if not isinstance(estimator, SkyEstimator):
+        return estimate_sky(estimator, data, mask), 0.0
+    level, mean = estimator.estimate_with_mean(data, mask)
+    expected = max(0.0, float(level.error**2 - mean.error**2))
+    return level, max(0.0, float(level.level - mean.level) ** 2 - expected)
+
+
+def follows_tilt(estimator) -> bool:
+    """Return whether an estimator's own level follows a sky that is tilted."""
+    return isinstance(estimator, MeshBackground)
+
+
+def map_noise(estimator, data: np.ndarray, bad: np.ndarray) -> float | np.ndarray:
+    """Return the positive noise of the pixels: one number, or a map where the estimator has one.
+
+    A noiseless image still needs a scale; nothing depends on which.
+
+    Parameters
+    ----------
+    estimator : None, number or callable
+        The user's background estimator.
+    data : (ny, nx) array
+        An image from which sources and sky are subtracted.
+    bad : (ny, nx) bool array
+        Pixels that do not count; not all.
+    """
+    noise = estimator.estimate_rms(data, bad) if isinstance(estimator, MeshBackground) else 0.0
+    if np.all(noise > 0.0):
+        return noise
+    level = estimate_noise(data, bad)
+    level = level if level > 0.0 else max(float(np.abs(data).max()), 1.0) * 1e-6
+    return np.where(noise > 0.0, noise, level) if np.ndim(noise) else level
 
 
 def estimate_noise(data, mask=None, estimator=None) -> float:

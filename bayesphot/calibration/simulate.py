@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from bayesphot.calibration.pixel_noise import scatter_pixels
 from bayesphot.calibration.setup import Setup
 from bayesphot.calibration.truths import draw_places, draw_shapes, draw_sky
 from bayesphot.priors import draw_prior
-from bayesphot.psf import describe_psf
+from bayesphot.psf import describe_psf, is_other, make_light
 from bayesphot.starts import ALONE
 
 if TYPE_CHECKING:
@@ -137,6 +138,17 @@ def _lay_cells(value: np.ndarray, pitch: int) -> np.ndarray:
 
 def _add_sources(image: np.ndarray, place, flux, shapes, psf_model, *, reach: int) -> None:
     """Add sources by the model's own ``evaluate``: nothing of the fits' kernels enters."""
+    light = _render_other(psf_model) if is_other(psf_model) else _render_own(psf_model, shapes)
+    ny, nx = image.shape
+    for i, ((x, y), amount) in enumerate(zip(place, flux, strict=True)):
+        columns = np.arange(max(int(x) - reach, 0), min(int(x) + reach + 1, nx))
+        rows = np.arange(max(int(y) - reach, 0), min(int(y) + reach + 1, ny))
+        here = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        image[here] += light(i, *np.meshgrid(columns, rows), x, y, amount)
+
+
+def _render_own(psf_model, shapes: dict[str, np.ndarray]) -> Callable:
+    """Return a function (i, x, y, x_0, y_0, flux) -> light of source i, its shapes given."""
     psf = describe_psf(psf_model)
     names = psf_model.param_names
     # A model may know the same shape by another number (a FWHM for a sigma).
@@ -145,13 +157,23 @@ def _add_sources(image: np.ndarray, place, flux, shapes, psf_model, *, reach: in
         float(getattr(psf_model, own).value) / start if start else 1.0
         for own, start in zip(own_names, psf.shape_start, strict=True)
     ]
-    shape = np.stack(
-        [shapes[name] * unit for name, unit in zip(shapes, units, strict=True)], axis=1
-    )
-    ny, nx = image.shape
-    for (x, y), amount, size in zip(place, flux, shape, strict=True):
-        columns = np.arange(max(int(x) - reach, 0), min(int(x) + reach + 1, nx))
-        rows = np.arange(max(int(y) - reach, 0), min(int(y) + reach + 1, ny))
-        own = {"flux": amount, "x_0": x, "y_0": y} | dict(zip(own_names, size, strict=True))
-        light = psf_model.evaluate(columns[None, :], rows[:, None], *(own[n] for n in names))
-        image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += light
+    own_shapes = {
+        own: shapes[name] * unit
+        for own, name, unit in zip(own_names, psf.shape_names, units, strict=True)
+    }
+
+    def light(i: int, x, y, x_0: float, y_0: float, flux: float) -> np.ndarray:
+        own = {"flux": flux, "x_0": x_0, "y_0": y_0} | {k: v[i] for k, v in own_shapes.items()}
+        return psf_model.evaluate(x, y, *(own[name] for name in names))
+
+    return light
+
+
+def _render_other(psf_model) -> Callable:
+    """Return the same function of a model of fixed shape that is none of this package's."""
+    unit = make_light(psf_model)
+
+    def light(i: int, x, y, x_0: float, y_0: float, flux: float) -> np.ndarray:
+        return flux * unit(x, y, x_0, y_0)
+
+    return light

@@ -7,6 +7,7 @@ import numpy as np
 from bayesphot.calibration.designs import Starts
 from bayesphot.calibration.setup import DefaultShape, Setup
 from bayesphot.priors import can_draw, draw_prior
+from bayesphot.psf import describe_psf
 from bayesphot.scene import Grouped
 from bayesphot.starts import find_radii
 
@@ -19,6 +20,7 @@ MAX_TRIES = 100_000
 def draw_shapes(random: np.random.Generator, starts: Starts, setup: Setup) -> dict[str, np.ndarray]:
     """Return the shapes of each source's PSF, (n,) each: fixed, of its group, or its own."""
     n = starts.group.size
+    limits = describe_psf(setup.psf_model).shape_limits
     drawn = {}
     for name, law in setup.shapes.items():
         if isinstance(law, float):
@@ -28,20 +30,20 @@ def draw_shapes(random: np.random.Generator, starts: Starts, setup: Setup) -> di
         if isinstance(law, DefaultShape):
             values = law.draw(random, size)
         else:
-            values = _draw_positive(random, law, size)
+            values = _draw_above(random, law, size, limits[name])
         drawn[name] = values if setup.shape_is_own else values[starts.group]
     return drawn
 
 
-def _draw_positive(random: np.random.Generator, prior, size: int) -> np.ndarray:
-    """Return draws of a prior cut at zero."""
+def _draw_above(random: np.random.Generator, prior, size: int, limit: float) -> np.ndarray:
+    """Return draws of a prior cut at what a shape stays above."""
     values = draw_prior(prior, random, size)
     for _try in range(MAX_TRIES):
-        wrong = np.flatnonzero(values <= 0.0)
+        wrong = np.flatnonzero(values <= limit)
         if not wrong.size:
             return values
         values[wrong] = draw_prior(prior, random, wrong.size)
-    raise ValueError(f"the prior of the width must allow positive values, found {prior!r}")
+    raise ValueError(f"the prior of a shape must allow values above {limit:g}, found {prior!r}")
 
 
 def draw_sky(random: np.random.Generator, n_group: int, setup: Setup) -> np.ndarray:

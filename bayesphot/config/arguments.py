@@ -91,7 +91,8 @@ def check_catalog(catalog, psf: PSFConfig, shape: str) -> None:
     shape : {"fixed", "group", "image", "source"}
         Who shares a free shape parameter.
     """
-    check_prior_columns(catalog.priors, psf.shape_names)
+    _check_starts(catalog, psf)
+    check_prior_columns(catalog.priors, psf.shape_limits)
     for name in psf.shape_names:
         own = [column for column in catalog.priors if column.startswith(f"{name}_prior_")]
         if own and (shape != "source" or psf.fixed[name]):
@@ -105,6 +106,18 @@ def check_catalog(catalog, psf: PSFConfig, shape: str) -> None:
             "positions must have flux_0 in every row, for psf_model.flux is fixed; "
             f"found none in row {unknown[0]}"
         )
+
+
+def _check_starts(catalog, psf: PSFConfig) -> None:
+    """Raise ValueError for the start of a shape that is not above its limit."""
+    for name, limit in psf.shape_limits.items():
+        start = catalog.extra.get(f"{name}_0", np.empty(0))
+        wrong = np.flatnonzero(start <= limit)
+        if wrong.size:
+            raise ValueError(
+                f"{name}_0 must be greater than {limit:g}, found {start[wrong[0]]} in row "
+                f"{wrong[0]}"
+            )
 
 
 def read_fitshape(value: Any) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def _list_defaults(settings: ModelSettings) -> list[str]:
         texts.append("position uniform in a disc about its start (1 FWHM alone, 0.5 FWHM blended)")
     if given.flux is None and "flux" not in functions:
         texts.append("flux flat, at least -5 times its error where discs of group mates meet")
-    for j in settings.psf.free_shapes or range(settings.psf.n_shape):
+    for j in settings.psf.free_shapes:
         if j not in given.shapes and j not in functions:
             texts.append(f"{settings.psf.shape_names[j]} {settings.psf.describe_default(j)}")
     texts.append(f"sky {settings.background}")

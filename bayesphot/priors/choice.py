@@ -217,7 +217,9 @@ def _check_prior(name: str, key: str, prior, shape_start: float | None) -> None:
             )
 
 
-def check_prior_columns(columns: Mapping[str, np.ndarray], shape_names: tuple[str, ...]) -> None:
+def check_prior_columns(
+    columns: Mapping[str, np.ndarray], shape_limits: Mapping[str, float]
+) -> None:
     """Check the prior columns of positions: normal, NaN where a source has none.
 
     Parameters
@@ -225,23 +227,24 @@ def check_prior_columns(columns: Mapping[str, np.ndarray], shape_names: tuple[st
     columns : mapping of str to (n,) array
         ``<parameter>_prior_mean`` and ``<parameter>_prior_sd`` of ``x``, ``y``, ``flux`` and a
         shape; the mean of a coordinate may be left out: it is the start.
-    shape_names : tuple of str
-        The PSF's shape parameters.
+    shape_limits : mapping of str to float
+        The PSF's shape parameters, and what each stays above.
 
     Raises
     ------
     ValueError
         For a column that is unknown, lacks its fellow, or has a value out of range.
     """
-    names = ("x", "y", "flux", *shape_names)
+    names = ("x", "y", "flux", *shape_limits)
     known = [f"{name}_prior_{what}" for name in names for what in ("mean", "sd")]
+    limits = {f"{name}_prior_mean": limit for name, limit in shape_limits.items()}
     for name, column in columns.items():
         if name not in known:
             raise ValueError(f"no prior column {name!r}; there are {', '.join(known)}")
-        positive = name.endswith("_sd") or name in [f"{s}_prior_mean" for s in shape_names]
-        wrong = np.flatnonzero(np.isinf(column) | (positive & (column <= 0.0)))
+        limit = 0.0 if name.endswith("_sd") else limits.get(name, -np.inf)
+        wrong = np.flatnonzero(np.isinf(column) | (column <= limit))
         if wrong.size:
-            kind = "positive" if positive else "finite"
+            kind = {0.0: "positive", -np.inf: "finite"}.get(limit, f"greater than {limit:g}")
             raise ValueError(
                 f"{name} must be {kind}, or NaN for no prior, "
                 f"found {column[wrong[0]]} in row {wrong[0]}"

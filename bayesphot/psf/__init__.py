@@ -1,7 +1,8 @@
 """PSF models, and what the kernels need to know of them."""
 
+from bayesphot.psf.adapter import make_light
 from bayesphot.psf.analytic import AiryDiskPRF, GaussianPRF, MoffatPRF
-from bayesphot.psf.describe import describe_psf
+from bayesphot.psf.describe import describe_psf, is_other
 from bayesphot.psf.error import PSFError
 from bayesphot.psf.files import read_psf
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
@@ -19,5 +20,7 @@ __all__ = [
     "PSFError",
     "PolynomialPSF",
     "describe_psf",
+    "is_other",
+    "make_light",
     "read_psf",
 ]

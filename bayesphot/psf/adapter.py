@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
 from bayesphot.psf.model import PSFConfig
-from bayesphot.psf.sampled import describe_images, read_images, read_oversampling
+from bayesphot.psf.sampled import GriddedPSF, describe_images, read_images, read_oversampling
 
-__all__ = ["describe_other"]
+__all__ = ["describe_other", "make_light"]
 
 #: What a parameter is called, in simple models and with a number in compound ones.
 _ROLES = {
@@ -48,11 +49,45 @@ def describe_other(model) -> PSFConfig:
         If a parameter beside flux and position is free, components have not one centre, or values
         are not finite or of no positive total.
     """
-    if hasattr(model, "grid_xypos") and hasattr(model, "data"):
+    if _is_grid(model):
         return _describe_grid(model)
-    if hasattr(model, "oversampling") and hasattr(model, "data") and hasattr(model, "origin"):
+    if _is_image(model):
         return _describe_image(model)
     return _describe_values(model)
+
+
+def make_light(model) -> Callable:
+    """Return a function (x, y, x_0, y_0) -> light of a source of unit flux, as `describe_other`.
+
+    By the model's own ``evaluate``; x and y are arrays of one shape.
+    """
+    roles = _find_roles(model)
+    unit = model.copy()
+    scale = 1.0
+    if roles["flux"] == ["flux"]:
+        unit.flux = 1.0
+    else:
+        step, image = _tabulate_model(model, roles)
+        scale = float(image.sum()) / step**2
+
+    def light(x, y, x_0: float, y_0: float) -> np.ndarray:
+        for role, value in (("x_0", x_0), ("y_0", y_0)):
+            for name in roles[role]:
+                setattr(unit, name, value)
+        found = unit(x, y)
+        return np.asarray(getattr(found, "value", found), dtype=float) / scale
+
+    return light
+
+
+def _is_grid(model) -> bool:
+    """Return whether a model is photutils' grid of images."""
+    return hasattr(model, "grid_xypos") and hasattr(model, "data")
+
+
+def _is_image(model) -> bool:
+    """Return whether a model is photutils' image."""
+    return all(hasattr(model, name) for name in ("oversampling", "data", "origin"))
 
 
 def _find_roles(model) -> dict[str, list[str]]:
@@ -99,8 +134,6 @@ def _describe_image(model) -> PSFConfig:
 
 def _describe_grid(model) -> PSFConfig:
     """Return photutils' grid of images."""
-    from bayesphot.psf.sampled import GriddedPSF
-
     grid = GriddedPSF(model.data, model.grid_xypos, oversampling=model.oversampling)
     fixed = _read_fixed(model, _find_roles(model))
     for name in ("flux", "x_0", "y_0"):
@@ -112,6 +145,16 @@ def _describe_values(model) -> PSFConfig:
     """Return a model as a table of its own values about its centre."""
     roles = _find_roles(model)
     fixed = _read_fixed(model, roles)
+    step, image = _tabulate_model(model, roles)
+    scale = 1.0 if roles["flux"] == ["flux"] else float(image.sum()) / step**2
+    middle, zero = 0.5 * (len(image) - 1), np.zeros(1)
+    return describe_images(
+        (image / scale)[None, None], (step, step), (middle, middle), (zero, zero), fixed
+    )
+
+
+def _tabulate_model(model, roles: dict[str, list[str]]) -> tuple[int, np.ndarray]:
+    """Return (values to a pixel, table) of a model about its centre, at flux 1 if it has one."""
     centre = {}
     for role in ("x_0", "y_0"):
         values = {float(np.ravel(getattr(model, name).value)[0]) for name in roles[role]}
@@ -122,8 +165,7 @@ def _describe_values(model) -> PSFConfig:
             )
         centre[role] = values.pop()
     unit = model.copy()
-    has_flux = roles["flux"] == ["flux"]
-    if has_flux:
+    if roles["flux"] == ["flux"]:
         unit.flux = 1.0
 
     def evaluate(dx, dy) -> np.ndarray:
@@ -131,15 +173,8 @@ def _describe_values(model) -> PSFConfig:
             value = unit(centre["x_0"] + dx, centre["y_0"] + dy)
         return np.asarray(getattr(value, "value", value), dtype=float)
 
-    half = _find_half(evaluate)
-    step, image = _tabulate(evaluate, half)
-    name = f"the values of {type(model).__name__}"
-    image = read_images(name, image, 2)
-    scale = 1.0 if has_flux else float(image.sum()) / step**2
-    middle, zero = float(half * step), np.zeros(1)
-    return describe_images(
-        (image / scale)[None, None], (step, step), (middle, middle), (zero, zero), fixed
-    )
+    step, image = _tabulate(evaluate, _find_half(evaluate))
+    return step, read_images(f"the values of {type(model).__name__}", image, 2)
 
 
 def _find_half(evaluate) -> int:

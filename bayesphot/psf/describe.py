@@ -10,7 +10,7 @@ from astropy.stats import gaussian_sigma_to_fwhm
 from bayesphot.kernels.structs import GAUSSIAN, PSF_TABLE
 from bayesphot.psf.model import PSFConfig
 
-__all__ = ["describe_psf"]
+__all__ = ["describe_psf", "is_other"]
 
 #: Models that are the circular Gaussian integrated over the pixel, by class name: the parameter
 #: that gives the width, and how many of it make one sigma. By name, so that photutils' models
@@ -55,18 +55,14 @@ def describe_psf(model) -> PSFConfig:
     >>> describe_psf(IntegratedGaussianPRF(sigma=2.0)).fixed
     {'flux': False, 'x_0': False, 'y_0': False, 'sigma': True}
     """
-    name = type(model).__name__
-    names = tuple(getattr(model, "param_names", ()))
-    describe = getattr(model, "describe", None)
-    if describe is not None and names[:3] == PLACE:
-        _refuse_ties(model, names)
-        return describe()
-    width, scale = _GAUSSIANS.get(name, ("", 1.0))
-    if names != (*PLACE, width):
+    if is_other(model):
         from bayesphot.psf.adapter import describe_other
 
         return describe_other(model)
-    _refuse_ties(model, names)
+    _refuse_ties(model, model.param_names)
+    if hasattr(model, "describe"):
+        return model.describe()
+    width, scale = _GAUSSIANS[type(model).__name__]
     sigma = read_length(model, width) * scale
     fixed = read_fixed(model, PLACE)
     fixed["sigma"] = bool(model.fixed[width])
@@ -79,6 +75,15 @@ def describe_psf(model) -> PSFConfig:
         fwhm=sigma * 2.0 * math.sqrt(2.0 * math.log(2.0)),
         numbers=np.zeros(PSF_TABLE),
     )
+
+
+def is_other(model) -> bool:
+    """Return whether a model is neither this package's nor a Gaussian: it is tabulated."""
+    names = tuple(getattr(model, "param_names", ()))
+    if hasattr(model, "describe") and names[:3] == PLACE:
+        return False
+    width, _ = _GAUSSIANS.get(type(model).__name__, ("", 1.0))
+    return names != (*PLACE, width)
 
 
 def _refuse_ties(model, names) -> None:

@@ -18,9 +18,9 @@ __all__ = ["read_psf"]
 
 log = logging.getLogger("bayesphot")
 
-#: Pixels of an image to one of the data, and its inverse, in headers of plain images.
-_OVERSAMPLING = ("OVERSAMP", "OVERSAMPL", "OVRSAMP", "PSFOVER", "OVERSMP")
-_SAMPLING = ("PSF_SAMP", "SAMPLING")
+#: Pixels of an image to one of the data (as in STPSF's files), and its inverse (as in PSFEx's).
+_OVERSAMPLING = "OVERSAMP"
+_SAMPLING = "PSF_SAMP"
 #: Of files that leave it open (Anderson 2016).
 _STDPSF_OVERSAMPLING = 4
 #: Sampling of a file that is not a whole number is brought to one as fine, at most so fine.
@@ -80,11 +80,12 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
         _refuse_arguments(path, "a DAOPHOT PSF", oversampling, origin)
         return _build(path, lambda: read_daophot(path))
     from astropy.io import fits
+    from astropy.utils.exceptions import AstropyWarning
 
     try:
         with warnings.catch_warnings():
             # Of cards that break the standard: all there is to say is whether they can be read.
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(path, memmap=False) as handle:
                 hdus = [(item.header.copy(), item.data, item.name) for item in handle]
     except OSError as problem:
@@ -297,15 +298,13 @@ def _find_image(path: Path, hdus, hdu) -> int:
 def _read_oversampling(path: Path, *headers) -> float:
     """Return pixels of the image to one of the data, as a header says."""
     for header in headers:
-        for key in _OVERSAMPLING:
-            if key in header:
-                return _read_positive(path, key, header[key])
-        for key in _SAMPLING:
-            if key in header:
-                return 1.0 / _read_positive(path, key, header[key])
+        if _OVERSAMPLING in header:
+            return _read_positive(path, _OVERSAMPLING, header[_OVERSAMPLING])
+        if _SAMPLING in header:
+            return 1.0 / _read_positive(path, _SAMPLING, header[_SAMPLING])
     raise ReadError(
-        f"{path}: the header does not say how the PSF is sampled ({', '.join(_OVERSAMPLING)}, or "
-        f"{', '.join(_SAMPLING)}): give oversampling, 1 for pixels like the data's"
+        f"{path}: the header does not say how the PSF is sampled ({_OVERSAMPLING} or {_SAMPLING}): "
+        "give oversampling, 1 for pixels like the data's"
     )
 
 

@@ -118,6 +118,15 @@ class PSFConfig:
         """Return whether the column of shape j is its logarithm."""
         return not is_angle(self.kind, j) and find_least(self.kind, j) == 0.0
 
+    @property
+    def shape_limits(self) -> dict[str, float]:
+        """What each shape stays above; of an angle minus infinity."""
+        limits = [
+            -np.inf if is_angle(self.kind, j) else find_least(self.kind, j)
+            for j in range(self.n_shape)
+        ]
+        return dict(zip(self.shape_names, limits, strict=True))
+
     def describe_default(self, j: int) -> str:
         """Return a text of the default prior of shape j: normal in its column about the start."""
         if is_angle(self.kind, j):
@@ -212,7 +221,7 @@ class PSFConfig:
 
     @cached_property
     def tabulated(self) -> PSFConfig:
-        """An analytic PSF of fixed shape as a table: exact to a millionth, and faster.
+        """An analytic PSF of fixed shape as a table: exact to two millionths, and faster.
 
         An interpolating cubic spline of step h errs by h^4 / 720 of the fourth derivative, for a
         Gaussian of sigma s by (h / s)^4 / 240 of the peak.

@@ -240,12 +240,9 @@ class ImagePSF(_SampledPSF):
     origin : (float, float), optional
         Pixel (x, y) of the image on which the source falls; None: the middle, which for even sides
         lies between pixels.
-    flux, x_0, y_0 : float
-        Flux and centre in pixels of the data.
-    width : float
-        Factor on the width; fixed unless freed by ``model.width.fixed = False``.
     **kwargs
-        As for any astropy model.
+        As for any astropy model: ``flux`` (1), the centre ``x_0`` and ``y_0`` (0) in pixels of the
+        data, and ``width`` (1), a factor, fixed unless freed by ``model.width.fixed = False``.
 
     Raises
     ------
@@ -264,13 +261,11 @@ class ImagePSF(_SampledPSF):
     1.0 3.53
     """
 
-    def __init__(
-        self, data, *, oversampling=1, origin=None, flux=1.0, x_0=0.0, y_0=0.0, width=1.0, **kwargs
-    ):
+    def __init__(self, data, oversampling=1, origin=None, **kwargs):
         image = read_images("data", data, 2)
         places = np.zeros(1), np.zeros(1)
         self._keep(image[None, None], places, oversampling, origin)
-        super().__init__(flux, x_0, y_0, width, **kwargs)
+        super().__init__(**kwargs)
 
     @property
     def data(self) -> np.ndarray:
@@ -291,7 +286,7 @@ class GriddedPSF(_SampledPSF):
     positions : (n, 2) array
         Places (x, y) on the detector, in pixels of the data, 0-based: all pairs of some x and some
         y, in any order.
-    oversampling, origin, flux, x_0, y_0, width, **kwargs
+    oversampling, origin, **kwargs
         As for `ImagePSF`.
 
     Raises
@@ -310,24 +305,12 @@ class GriddedPSF(_SampledPSF):
     0.0553
     """
 
-    def __init__(
-        self,
-        data,
-        positions,
-        *,
-        oversampling=1,
-        origin=None,
-        flux=1.0,
-        x_0=0.0,
-        y_0=0.0,
-        width=1.0,
-        **kwargs,
-    ):
+    def __init__(self, data, positions, oversampling=1, origin=None, **kwargs):
         images = read_images("data", data, 3)
         places, order = _read_grid(positions, len(images))
         grid = images[order].reshape(len(places[0]), len(places[1]), *images.shape[1:])
         self._keep(grid, places, oversampling, origin)
-        super().__init__(flux, x_0, y_0, width, **kwargs)
+        super().__init__(**kwargs)
 
     @property
     def data(self) -> np.ndarray:
@@ -355,7 +338,7 @@ class PolynomialPSF(_SampledPSF):
         PSF in the middle, as for `ImagePSF`.
     middle, scale : (float, float)
         Place (x, y) on the detector, in pixels of the data, where u and v are 0, and their units.
-    oversampling, origin, flux, x_0, y_0, width, **kwargs
+    oversampling, origin, **kwargs
         As for `ImagePSF`.
 
     Raises
@@ -374,23 +357,9 @@ class PolynomialPSF(_SampledPSF):
     1
     """
 
-    def __init__(
-        self,
-        data,
-        *,
-        middle,
-        scale,
-        oversampling=1,
-        origin=None,
-        flux=1.0,
-        x_0=0.0,
-        y_0=0.0,
-        width=1.0,
-        **kwargs,
-    ):
-        array = np.asarray(data)
+    def __init__(self, data, *, middle, scale, oversampling=1, origin=None, **kwargs):
         images = read_images("data", data, 3, n_positive=1)
-        self.degree = _find_degree(len(array))
+        self.degree = _find_degree(len(images))
         self.middle = _read_pair("middle", middle)
         self.scale = _read_pair("scale", scale, above=0.0)
         places = tuple(
@@ -399,7 +368,7 @@ class PolynomialPSF(_SampledPSF):
         if self.degree == 0:
             places = (np.zeros(1), np.zeros(1))
         self._keep(images[None], places[::-1], oversampling, origin)
-        super().__init__(flux, x_0, y_0, width, **kwargs)
+        super().__init__(**kwargs)
 
     @property
     def data(self) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Shape parameters and the columns of the state in which fits and chains walk."""
+"""Shape parameters and the columns of the state in which fits and chains walk.
+
+The twin, for arrays, of ``kernels/shapes.py``, whose parts Python cannot call; a test holds the two
+together.
+"""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_it_says_how_it_came_out(result) -> None:
 
 
 def test_the_same_seed_gives_the_same_answer_for_any_number_of_jobs() -> None:
-    options = {"n_simulations": 40, "flux": FLUX, "error": 3.0, "n_sources": 2, "separation": 3.5}
+    options = {"n_simulations": 24, "flux": FLUX, "error": 3.0, "n_sources": 2, "separation": 3.5}
     first = bp.calibrate(PHOT, **options, seed=5)
     second = bp.calibrate(PHOT, **options, seed=5, n_jobs=2)
     assert np.all(first.table["flux_mean"] == second.table["flux_mean"])

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.modeling.models import Gaussian2D, Moffat2D
+from astropy.nddata import NDData
 from scipy import stats
 
 import bayesphot as bp
@@ -15,8 +17,10 @@ from bayesphot.calibration.pixel_noise import scatter_pixels
 from bayesphot.calibration.setup import read_setup
 from bayesphot.calibration.simulate import simulate_groups
 from bayesphot.calibration.statistics import choose_bins, count_inside, tabulate_scatter
-from bayesphot.calibration.truths import draw_places
+from bayesphot.calibration.truths import draw_places, draw_shapes
 from bayesphot.priors import draw_prior
+from bayesphot.psf import describe_psf
+from bayesphot.render import render_sources
 
 FLUX = bp.PowerLaw(-2.0, 150.0, 5000.0)
 PHOT = bp.BasicPSFPhotometry(
@@ -164,6 +168,80 @@ def test_an_image_holds_the_flux_and_the_sky_of_its_truth() -> None:
     total = simulation.image.sum() - 20.0 * simulation.image.size
     assert total == pytest.approx(simulation.truth["flux"].sum(), rel=1e-6)
     assert simulation.list_positions().colnames == ["x_0", "y_0", "group_id"]
+
+
+def make_photutils(name):
+    """Return a model of photutils: an image, a grid of two equal images, a Moffat."""
+    theirs = pytest.importorskip("photutils.psf", reason="photutils' models are the subject")
+    side = np.arange(-40, 41) / 2
+    bell = np.exp(-0.5 * (side[:, None] ** 2 + side**2) / 1.5**2) / (2 * np.pi * 1.5**2)
+    if name == "image":
+        return theirs.ImagePSF(bell, oversampling=2)
+    if name == "grid":
+        meta = {"grid_xypos": [(0, 0), (0, 90), (90, 0), (90, 90)], "oversampling": 2}
+        return theirs.GriddedPSFModel(NDData(np.array([bell] * 4), meta=meta))
+    return theirs.MoffatPSF(alpha=2.0, beta=4.0)
+
+
+OTHERS = {
+    "astropy Gaussian": lambda: Gaussian2D(1.0, x_stddev=1.5, y_stddev=1.5),
+    "astropy Moffat": lambda: Moffat2D(1.0, gamma=2.0, alpha=4.0),
+    "photutils image": lambda: make_photutils("image"),
+    "photutils grid": lambda: make_photutils("grid"),
+    "photutils Moffat": lambda: make_photutils("Moffat"),
+}
+
+
+def fix_shape(model):
+    """Return a model with all but flux and place fixed."""
+    for name in model.param_names:
+        model.fixed[name] = name not in ("flux", "amplitude", "x_0", "y_0", "x_mean", "y_mean")
+    return model
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_psfs_of_others_are_simulated_as_they_are_fitted(name) -> None:
+    """Rendering by the model itself, at the truth, is what the fits' table says of it."""
+    phot = replace(PHOT, psf_model=fix_shape(OTHERS[name]()))
+    setup = setup_of(phot, error=1e-9, background=20.0)
+    starts = draw_packs(np.random.default_rng(1), 4, n_sources=(2, 2), separation=(3.0, 3.0))
+    simulation = simulate_groups(np.random.default_rng(2), starts, setup)
+    truth, psf = simulation.truth, describe_psf(phot.psf_model)
+    state = [truth["x"], truth["y"], truth["flux"], np.zeros(8)]
+    expected = render_sources(simulation.image.shape, np.stack(state, axis=1), psf)
+    # A table is made as fine as 1e-5 of the peak; wings beyond a cell are under 1e-4 of it.
+    peak = expected.max()
+    np.testing.assert_allclose(simulation.image - 20.0, expected, atol=1e-4 * peak)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_psfs_of_others_can_be_calibrated(name) -> None:
+    phot = replace(PHOT, psf_model=fix_shape(OTHERS[name]()))
+    result = bp.calibrate(phot, n_simulations=20, flux=FLUX, error=3.0, seed=1)
+    assert list(result.ranks) == ["x", "y", "flux"]
+    table = result.table
+    pull = (table["flux_mean"] - table["flux_true"]) / table["flux_err"]
+    # The mean of 20 pulls has a standard error of 1 / sqrt(20): four of them.
+    assert abs(np.mean(pull)) < 4.0 / np.sqrt(20)
+
+
+def test_shapes_are_drawn_above_their_limits() -> None:
+    """Of beta it is 1; an angle has none."""
+    beta = bp.MoffatPRF(alpha=2.0, beta=1.5)
+    beta.beta.fixed = False
+    theta = bp.GaussianPRF(x_fwhm=3.0, y_fwhm=4.0, theta=5.0)
+    theta.theta.fixed = False
+    starts = draw_packs(np.random.default_rng(1), 200, n_sources=(1, 1), separation=(0.0, 0.0))
+    drawn = {}
+    for name, psf, prior in (
+        ("beta", beta, bp.Normal(1.5, 0.5)),
+        ("theta", theta, bp.Normal(5.0, 20.0)),
+    ):
+        setup = setup_of(replace(PHOT, psf_model=psf, priors={name: prior}))
+        drawn[name] = draw_shapes(np.random.default_rng(2), starts, setup)[name]
+    # A share of 0.16 and 0.4 of these normals is below: 200 draws all above have odds of 1e-15.
+    assert drawn["beta"].min() > 1.0
+    assert drawn["theta"].min() < 0.0
 
 
 @pytest.mark.parametrize(

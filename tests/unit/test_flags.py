@@ -31,6 +31,8 @@ def test_stored_values_do_not_change_their_meaning() -> None:
         "FROZEN_NEIGHBOURS",
         "POOR_FIT",
         "NOT_SAMPLED",
+        "INTERRUPTED",
+        "OFF_PSF_GRID",
     ]
     assert [flag.name for flag in Flag][: len(names)] == names
 

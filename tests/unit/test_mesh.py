@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 import bayesphot as bp
-from bayesphot.background import MeshBackground, SkyMap, estimate_sky
+from bayesphot.background import (
+    MeshBackground,
+    SkyMap,
+    estimate_noise,
+    estimate_sky,
+    map_noise,
+)
 
 SIDE = 320
 
@@ -36,6 +43,32 @@ def test_a_wave_is_followed_within_the_error_that_is_quoted() -> None:
     assert 0.5 < np.std(off / sky.error) < 1.3
     constant = bp.MMMBackground().estimate(truth + noise)
     assert np.std(truth - constant.level) > 5.0 * np.std(off)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "whole", "inside"),
+    [(6.25, 1.74, 0.79), (7.5, 1.25, 0.67), (10.0, 1.07, 0.74), (15.0, 1.02, 0.87)],
+)
+def test_pulls_on_waves_are_those_the_pages_quote(tiles, whole, inside) -> None:
+    """Waves along an axis, four times as high as the noise, of eight phases.
+
+    A tile and more from the border the error is enough; at the border it is not, where waves are
+    short.
+    """
+    box, noise = 40, 5.0
+    pulls = []
+    for k in range(8):
+        wave = np.sin(2 * np.pi * (np.arange(SIDE) / (box * tiles) + k / 8))
+        truth = np.tile(20.0 * wave, (SIDE, 1))
+        image = truth + np.random.default_rng(k).normal(0.0, noise, truth.shape)
+        sky = MeshBackground(box).estimate(image)
+        pulls.append((sky.level - truth) / sky.error)
+    pull = np.array(pulls)
+    inner = pull[:, box:-box, box:-box]
+    # 8 x 64 tiles, and 8 x 36: four standard errors 1 / sqrt(2 n) of their rms.
+    assert np.sqrt(np.mean(pull**2)) == pytest.approx(whole, rel=4 / np.sqrt(2 * 8 * 64))
+    assert np.sqrt(np.mean(inner**2)) == pytest.approx(inside, rel=4 / np.sqrt(2 * 8 * 36))
+    assert np.sqrt(np.mean(inner**2)) < 1.0
 
 
 def test_the_error_of_a_flat_sky_is_that_of_its_tiles() -> None:
@@ -85,6 +118,31 @@ def test_images_smaller_than_a_tile_have_one_level() -> None:
     sky = MeshBackground(64).estimate(image)
     assert np.ptp(sky.level) == 0.0
     assert abs(sky.level[0, 0] - 30.0) < 5 * sky.error[0, 0]
+
+
+def test_a_call_gives_the_level_and_a_quantity_gives_quantities() -> None:
+    image = np.random.default_rng(7).normal(30.0, 1.0, (60, 90))
+    mesh = MeshBackground(30)
+    plain, sky = mesh.estimate(image), mesh.estimate(image * u.adu)
+    np.testing.assert_array_equal(mesh(image), plain.level)
+    np.testing.assert_array_equal(mesh(image * u.adu), plain.level * u.adu)
+    np.testing.assert_array_equal(sky.error, plain.error * u.adu)
+    np.testing.assert_array_equal(
+        mesh.estimate_rms(image * u.adu), mesh.estimate_rms(image) * u.adu
+    )
+    read = estimate_sky(mesh, image * u.adu)
+    np.testing.assert_array_equal(read.level, plain.level)
+    np.testing.assert_array_equal(read.error, plain.error)
+
+
+def test_a_map_of_noise_is_the_meshs_own_and_never_zero() -> None:
+    image = np.random.default_rng(7).normal(0.0, 1.0, (60, 90))
+    mesh, bad = MeshBackground(30), np.zeros((60, 90), dtype=bool)
+    np.testing.assert_array_equal(map_noise(mesh, image, bad), mesh.estimate_rms(image))
+    assert map_noise(None, image, bad) == estimate_noise(image)
+    half = np.where(np.arange(90) < 60, 0.0, image)
+    assert np.all(map_noise(mesh, half, bad) > 0.0)
+    assert map_noise(None, np.zeros((60, 90)), bad) > 0.0
 
 
 def test_no_good_pixel() -> None:

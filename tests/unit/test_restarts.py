@@ -40,3 +40,22 @@ def test_restarted_fits_keep_fixed_parameters(name):
     np.testing.assert_allclose(
         result.model_image, render_sources(image.shape, np.transpose(state), PSF), atol=1e-9
     )
+
+
+@pytest.mark.parametrize("limit", [1, 50])
+def test_groups_above_the_limit_are_not_fitted_again(limit, monkeypatch):
+    from bayesphot import restarts
+
+    image, positions = make_pair(SEEDS["x_0"])
+    repeated = []
+    fit_groups = restarts.fit_groups
+    monkeypatch.setattr(restarts, "fit_groups", lambda data: repeated.append(1) or fit_groups(data))
+    monkeypatch.setattr(restarts, "MAX_GROUP", limit)
+    phot = bp.BasicPSFPhotometry(
+        psf_model=bp.IntegratedGaussianPRF(sigma=SIGMA),
+        fitshape=11,
+        group_maker=bp.DAOGroup(8.0),
+        sampler=False,
+    )
+    phot(image, error=np.full(image.shape, NOISE), positions=positions)
+    assert bool(repeated) == (limit >= 2)
