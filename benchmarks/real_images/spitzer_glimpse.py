@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
@@ -30,6 +31,7 @@ from comparison import (
     print_table,
     robust_sd,
 )
+from scipy.ndimage import rotate
 from scipy.signal import convolve2d
 
 import bayesphot as bp
@@ -71,17 +73,38 @@ def read_prf(folder: Path) -> tuple[np.ndarray, float]:
         return np.asarray(hdus[0].data, dtype=float), PIXEL / float(hdus[0].header["SECPIX"])
 
 
+def find_turn(folder: Path) -> float:
+    """Return by how much the frames are turned in the mosaic, degrees from x towards y.
+
+    PA_AVE is the position angle of the frames' second axis, from celestial north through east; that
+    of the mosaic points to galactic north, and both have east on the left.
+    """
+    with fits.open(folder / "spitzer_example_image.fits") as hdus:
+        header = hdus[0].header
+    middle, above = (
+        SkyCoord(
+            *WCS(header).all_pix2world(header["NAXIS1"] / 2, y, 0), unit="deg", frame="galactic"
+        )
+        for y in (header["NAXIS2"] / 2, header["NAXIS2"] / 2 + 10)
+    )
+    north = middle.icrs.position_angle(above.icrs).deg
+    return float(header["PA_AVE"]) - float(north)
+
+
 def choose_psf(folder: Path):
     """Return the PSF of the fits: the flight PRF as a mosaic shows it, its width free.
 
-    A mosaic takes each pixel of a frame for a square of even brightness and averages that over its
-    own square. On average over the positions of frames the PSF is convolved with both squares, of
-    one pixel each (1.213 and 1.2 arcsec): along an axis a triangle.
+    The PRF is turned as the frames are. A mosaic takes each pixel of a frame for a square of even
+    brightness and averages that over its own square. On average over the positions of frames the
+    PSF is convolved with both squares, of one pixel each (1.213 and 1.2 arcsec): along an axis a
+    triangle.
     """
     psf = bp.read_psf(folder / "irac_ch2_flight.fits", oversampling=read_prf(folder)[1])
+    # Positive angles turn from y towards x here.
+    turned = rotate(psf.data, -find_turn(folder), reshape=False, order=3)
     side = np.ones(psf.oversampling[0]) / psf.oversampling[0]
     triangle = np.convolve(side, side)
-    data = convolve2d(psf.data, np.outer(triangle, triangle))
+    data = convolve2d(turned, np.outer(triangle, triangle))
     grown = (triangle.size - 1) // 2
     origin = (psf.origin[0] + grown, psf.origin[1] + grown)
     mosaic_psf = bp.ImagePSF(data, oversampling=psf.oversampling, origin=origin)
