@@ -7,7 +7,6 @@ from scipy.spatial import cKDTree
 
 from bayesphot.detection import DAOStarFinder
 from bayesphot.effective_psf.frame import Frame, Sources
-from bayesphot.psf import IntegratedGaussianPRF
 
 __all__ = ["choose_stars", "find_sources", "measure_fwhm"]
 
@@ -15,8 +14,9 @@ FWHM_PER_SIGMA = 2.354820045
 #: First guesses of the FWHM, pixels, and the times it is measured again.
 GUESSES = (2.0, 4.0, 8.0)
 ROUNDS = 3
-#: Stars the FWHM is measured on.
+#: Stars the FWHM is measured on, and the widest, in units of the guess.
 MEASURED = 100
+FARTHEST = 4.0
 #: Significance of the sources that are subtracted, and of those that make the PSF.
 FAINTEST = 5.0
 LEAST_SNR = 30.0
@@ -25,6 +25,11 @@ LEAST_SNR = 30.0
 NEAR = 2.0
 SHARE = 0.1
 CROWD = 1.0
+#: Widths are compared among so many candidates at least; a star's differs from the mode by so many
+#: standard deviations at most, and may in any case by this in ln(width).
+FEW = 8
+UNLIKE = 4.0
+LEAST_UNLIKE = 0.06
 #: Radius about a star, FWHM, in which each pixel must be good.
 CORE = 1.0
 
@@ -40,20 +45,26 @@ def find_sources(frame: Frame, fwhm: float, nsigma: float = FAINTEST) -> Sources
 def measure_fwhm(frame: Frame) -> float:
     """Return the FWHM, pixels, of the brightest stars; NaN without any.
 
-    A Gaussian of free width is fitted to each; the finder's width follows the median.
+    The finder's width and the window they are measured in follow the mode: stars have one width,
+    galaxies and blends have many.
     """
     best, most = np.nan, 0
     for guess in GUESSES:
         fwhm, count = guess, 0
         for _round in range(ROUNDS):
             sources = find_sources(frame, fwhm, LEAST_SNR)
-            order = np.argsort(-sources.flux, kind="stable")[:MEASURED]
+            whole = np.flatnonzero(~_find_spoilt(frame, sources.x, sources.y, CORE * fwhm))
+            # Of all brightnesses: the brightest may be saturated, and the peaks about them none.
+            step = max(whole.size // MEASURED, 1)
+            order = whole[np.argsort(-sources.flux[whole], kind="stable")][::step]
             if order.size == 0:
                 break
-            widths = _fit_widths(frame, sources.select(order), fwhm)
-            if widths.size == 0:
+            width = _measure_widths(frame, sources.x[order], sources.y[order], fwhm)
+            width = width[width < FARTHEST * fwhm / FWHM_PER_SIGMA]
+            if width.size == 0:
                 break
-            fwhm, count = float(np.median(widths)) * FWHM_PER_SIGMA, widths.size
+            middle, _ = find_mode(np.log(width))
+            fwhm, count = float(np.exp(middle)) * FWHM_PER_SIGMA, width.size
         if count > most and 1.0 < fwhm < 0.2 * min(frame.data.shape):
             best, most = fwhm, count
         if most >= 20:
@@ -61,23 +72,43 @@ def measure_fwhm(frame: Frame) -> float:
     return best
 
 
-def _fit_widths(frame: Frame, sources: Sources, fwhm: float) -> np.ndarray:
-    """Return the widths, as sigma, of sources that are fitted each by itself."""
-    from astropy.table import Table
+def _measure_widths(frame: Frame, x, y, fwhm: float) -> np.ndarray:
+    """Return the width of each source, as sigma, pixels; NaN where there is none.
 
-    from bayesphot.config import BasicPSFPhotometry
+    From the second moment m of the light under a Gaussian window of the guessed width s, by what
+    they would be of a Gaussian: 1/m = 1/sigma^2 + 1/s^2 (Kaiser, Squires & Broadhurst 1995).
+    """
+    sigma = fwhm / FWHM_PER_SIGMA
+    half = int(np.ceil(3.0 * sigma))
+    step = np.arange(-half, half + 1)
+    column, row = _find_pixels(frame, x, y)
+    data = np.pad(np.where(frame.good, frame.data, 0.0), half)
+    rows = row[:, None, None] + half + step[:, None]
+    columns = column[:, None, None] + half + step
+    stamp = data[rows, columns]
+    r2 = (columns - half - x[:, None, None]) ** 2 + (rows - half - y[:, None, None]) ** 2
+    light = stamp * np.exp(-0.5 * r2 / sigma**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moment = (light * r2).sum(axis=(1, 2)) / (2.0 * light.sum(axis=(1, 2)))
+        width2 = 1.0 / (1.0 / moment - 1.0 / sigma**2)
+        return np.where((moment > 0.0) & (width2 > 0.0), np.sqrt(width2), np.nan)
 
-    model = IntegratedGaussianPRF(sigma=fwhm / FWHM_PER_SIGMA)
-    model.sigma.fixed = False
-    photometry = BasicPSFPhotometry(
-        psf_model=model, fitshape=2 * int(np.ceil(1.5 * fwhm)) + 1, bkg_estimator=None,
-        fit_background="flat", shape="source", sampler=False,
-    )  # fmt: skip
-    error = np.where(frame.good, np.sqrt(frame.variance), 1.0)
-    starts = Table({"x_0": sources.x, "y_0": sources.y, "flux_0": sources.flux})
-    table = photometry(frame.data, error=error, mask=~frame.good, positions=starts).table
-    width = np.array(table["sigma_fit"])
-    return width[np.isfinite(width) & (np.array(table["flux_fit"]) > 0.0)]
+
+def find_mode(values: np.ndarray) -> tuple[float, float]:
+    """Return the half-sample mode of numbers (Robertson & Cryer 1974), and their scatter there.
+
+    The scatter, as a standard deviation, is that of the half that is nearest to the mode, as if
+    the other half were no stars.
+    """
+    part = np.sort(values)
+    while part.size > 3:
+        half = -(-part.size // 2)
+        width = part[half - 1 :] - part[: part.size - half + 1]
+        first = int(np.argmin(width))
+        part = part[first : first + half]
+    middle = float(np.mean(part))
+    nearest = np.sort(np.abs(values - middle))[: max(-(-values.size // 2), 1)]
+    return middle, 1.4826 * float(np.median(nearest))
 
 
 def choose_stars(
@@ -117,9 +148,8 @@ def choose_stars(
     reach = max(2.0 * fwhm, 0.5 * half)
     inside = (x > reach) & (x < nx - 1 - reach) & (y > reach) & (y < ny - 1 - reach)
     refuse(~inside, "at the edge of the image")
-    column, row = (np.clip(np.rint(v).astype(int), 0, n - 1) for v, n in ((x, nx), (y, ny)))
-    bad = _spread(~frame.good, CORE * fwhm)
-    refuse(bad[row, column], "saturated or bad pixels in the core")
+    refuse(_find_spoilt(frame, x, y, CORE * fwhm), "saturated or bad pixels in the core")
+    column, row = _find_pixels(frame, x, y)
     # Of the noise-equivalent area of a Gaussian (King 1983).
     area = 4.0 * np.pi * (fwhm / FWHM_PER_SIGMA) ** 2
     snr = flux / np.sqrt(area * frame.variance[row, column])
@@ -128,16 +158,34 @@ def choose_stars(
     refuse(near > SHARE, f"a neighbour within {NEAR:g} FWHM")
     refuse(crowd > CROWD, "too many neighbours")
     usable = np.flatnonzero(reason == "")
+    if usable.size >= FEW:
+        width = np.full(len(sources), np.nan)
+        width[usable] = np.log(_measure_widths(frame, x[usable], y[usable], fwhm))
+        middle, scatter = find_mode(width[usable][np.isfinite(width[usable])])
+        limit = max(UNLIKE * scatter, LEAST_UNLIKE)
+        refuse((reason == "") & ~(width > middle - limit), "narrower than the stars")
+        refuse((reason == "") & ~(width < middle + limit), "wider than the stars")
+    usable = np.flatnonzero(reason == "")
     order = usable[np.argsort(-flux[usable], kind="stable")]
     reason[order[n_star:]] = f"not among the {n_star} brightest"
     return order[:n_star], reason
 
 
-def _spread(bad: np.ndarray, radius: float) -> np.ndarray:
-    """Return which pixels have a bad one within a radius."""
+def _find_pixels(frame: Frame, x, y) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns and rows of the nearest pixels of the image."""
+    ny, nx = frame.data.shape
+    column = np.clip(np.rint(x).astype(int), 0, nx - 1)
+    return column, np.clip(np.rint(y).astype(int), 0, ny - 1)
+
+
+def _find_spoilt(frame: Frame, x, y, radius: float) -> np.ndarray:
+    """Return which places have a bad pixel within a radius."""
     from scipy.ndimage import distance_transform_edt
 
-    return distance_transform_edt(~bad) <= radius if bad.any() else bad
+    if frame.good.all():
+        return np.zeros(np.shape(x), dtype=bool)
+    column, row = _find_pixels(frame, x, y)
+    return distance_transform_edt(frame.good)[row, column] <= radius
 
 
 def _weigh_neighbours(x, y, flux, near: float, far: float) -> tuple[np.ndarray, np.ndarray]:

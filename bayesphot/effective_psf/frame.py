@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bayesphot.image import Image
 from bayesphot.observer import Observer
 from bayesphot.plan import LoopPlan
 
-__all__ = ["Frame", "Sources", "choose_estimator", "fit_sources", "open_frame"]
+__all__ = ["Frame", "Sources", "choose_estimator", "fit_sources", "open_frame", "renew_frame"]
 
 #: Sides of a tile of the sky, in FWHM and pixels at least.
 TILE = 15.0
@@ -34,6 +34,7 @@ class Frame:
     data: np.ndarray
     variance: np.ndarray
     image: Image
+    observer: Observer
 
     @property
     def good(self) -> np.ndarray:
@@ -65,7 +66,7 @@ def choose_estimator(shape: tuple[int, int], fwhm: float) -> Any:
 
 
 def open_frame(image: Image, estimator: Any, noise: Any, psf_model: Any) -> Frame:
-    """Return the frame of an image, the noise that of its sky alone."""
+    """Return the frame of an image, its noise that of the sky alone."""
     plan = LoopPlan(
         BasicPSFPhotometry(
             psf_model=psf_model, fitshape=5, bkg_estimator=estimator, noise=noise, sampler=False
@@ -80,9 +81,15 @@ def open_frame(image: Image, estimator: Any, noise: Any, psf_model: Any) -> Fram
         workers=Workers(1, None, False),
     )
     observer = Observer(image, plan)
-    pixels = observer.observe(np.zeros(image.shape))
+    blank = Frame(np.empty(0), np.empty(0), image, observer)
+    return renew_frame(blank, np.zeros(image.shape))
+
+
+def renew_frame(frame: Frame, model: np.ndarray) -> Frame:
+    """Return the frame with the noise of its sources, too, where the noise model knows it."""
+    pixels = frame.observer.observe(model)
     with np.errstate(divide="ignore"):
-        return Frame(pixels.data, 1.0 / pixels.weight, image)
+        return replace(frame, data=pixels.data, variance=1.0 / pixels.weight)
 
 
 def fit_sources(
@@ -103,7 +110,7 @@ def fit_sources(
     white : float
         Error of the PSF in each pixel, relative to it.
     model : (ny, nx) array, optional
-        Image of the sources as fitted before, for the photon noise and the error of the PSF.
+        Image of the sources as fitted before, for the error of the PSF.
     """
     side = 2 * int(np.ceil(0.5 * BOX * fwhm)) + 1
     photometry = BasicPSFPhotometry(
@@ -111,7 +118,7 @@ def fit_sources(
         fitshape=max(side, 5),
         group_maker=DAOGroup(LINK * fwhm),
         bkg_estimator=None,
-        fit_background="flat",
+        fit_background=False,
         sampler=False,
     )
     variance = frame.variance

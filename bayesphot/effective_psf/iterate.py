@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bayesphot.effective_psf.frame import Frame, Sources, fit_sources
+from bayesphot.effective_psf.frame import Frame, Sources, fit_sources, renew_frame
 from bayesphot.effective_psf.modes import (
     Spread,
     evaluate_shapes,
@@ -59,13 +59,15 @@ PER_TERM = 5
 class Stage:
     """Where the iteration is.
 
-    ``image`` (side, side): the PSF in the middle of the image, summing to oversampling squared;
-    ``stars``, ``sources``: fits of those that make the PSF and of all; ``used``: which of the
-    stars count; ``spread``: how they differ, ``white``: what is left beside that; ``change`` of
-    the last round, ``n_round`` of them.
+    ``guess`` (side, side): a first guess; ``image`` (side, side): the PSF in the middle of the
+    image, summing to oversampling squared; ``sources``: fits of all, ``rows`` of those that make
+    the PSF, ``used``: which of these count, ``scatter`` of their residuals; ``prior`` of the
+    deviations from the guess; ``spread``: how stars differ, ``white``: what is left beside that;
+    ``draws`` of the image's error; ``change`` of the last round, ``n_round`` of them.
     """
 
     grid: Grid
+    guess: np.ndarray
     image: np.ndarray
     sources: Sources
     rows: np.ndarray
@@ -75,7 +77,7 @@ class Stage:
     spread: Spread | None = None
     white: float = WHITE
     draws: np.ndarray = field(default_factory=lambda: np.empty(0))
-    pieces: Pieces = field(default_factory=lambda: Pieces(*(np.empty(0) for _ in range(5))))
+    pieces: Pieces = field(default_factory=lambda: Pieces(*(np.empty(0) for _ in range(6))))
     residual: np.ndarray = field(default_factory=lambda: np.empty(0))
     change: float = np.inf
     n_round: int = 0
@@ -143,6 +145,7 @@ def iterate_psf(frame: Frame, stage: Stage, *, degree: int | None, n_iter: int) 
         fitted, model = fit_sources(
             frame, stage.sources.select(near), psf, stage.fwhm, white=stage.white, model=model
         )
+        frame = renew_frame(frame, model)
         stage = replace(stage, sources=_put_back(stage, near, fitted), n_round=n_round)
         stage = replace(stage, used=stage.used & _find_fitted(stage))
         last = n_round == n_iter or stage.change < 4.0 * SETTLED
@@ -199,12 +202,23 @@ def _cut_pieces(frame: Frame, stage: Stage, psf, model: np.ndarray) -> Pieces:
         j, i = np.mgrid[rows, columns]
         own = psf.evaluate(i, j, flux, x, y, 1.0)
         others = model[rows, columns] - own
-        variance = frame.variance[rows, columns]
-        variance = variance + (stage.white * own) ** 2 + (LEFT * others) ** 2
+        noise = frame.variance[rows, columns] + (LEFT * others) ** 2
+        variance = noise + (stage.white * own) ** 2
+        if stage.spread is not None:
+            shapes = evaluate_shapes(i - x, j - y, stage.sigma)
+            scatter2 = np.einsum("iyx,ij,jyx->yx", shapes, stage.spread.covariance, shapes)
+            variance = variance + flux**2 * scatter2
         good = frame.good[rows, columns]
         value = (frame.data[rows, columns] - others)[good] / flux
         parts.append(
-            (np.full(value.size, s), (i - x)[good], (j - y)[good], value, variance[good] / flux**2)
+            (
+                np.full(value.size, s),
+                (i - x)[good],
+                (j - y)[good],
+                value,
+                variance[good] / flux**2,
+                noise[good] / flux**2,
+            )
         )
     return Pieces(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
@@ -226,8 +240,8 @@ def _renew_image(frame: Frame, stage: Stage, psf, model: np.ndarray, *, draw: bo
     pieces = _cut_pieces(frame, stage, psf, model)
     grid = stage.grid
     peak = float(stage.image.max())
-    guess = grid.coefficients(stage.image)
-    envelope = _smooth_envelope(grid, stage.image, DARK * peak).ravel()
+    guess = grid.coefficients(stage.guess)
+    envelope = np.maximum(stage.guess, DARK * peak).ravel()
     deviation = _deviate(frame, stage, pieces)
     shifted = replace(pieces, value=pieces.value - deviation)
     weight = np.ones(pieces.star.size)
@@ -249,16 +263,6 @@ def _renew_image(frame: Frame, stage: Stage, psf, model: np.ndarray, *, draw: bo
         stage, image=image, prior=prior, pieces=pieces, residual=solution.residual,
         change=change, draws=draws,
     )  # fmt: skip
-
-
-def _smooth_envelope(grid: Grid, image: np.ndarray, least: float) -> np.ndarray:
-    """Return what deviations are measured in: the mean PSF of each radius, nowhere rising."""
-    gx, gy = np.meshgrid(grid.offset, grid.offset)
-    ring = np.rint(np.hypot(gx, gy) * grid.oversampling).astype(int)
-    count = np.bincount(ring.ravel())
-    mean = np.bincount(ring.ravel(), np.abs(image).ravel()) / np.maximum(count, 1)
-    mean = np.maximum.accumulate(mean[::-1])[::-1]
-    return np.maximum(mean, least)[ring]
 
 
 def _centre_image(grid: Grid, image: np.ndarray, sigma: float) -> np.ndarray:
@@ -293,9 +297,8 @@ def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:
     shapes = evaluate_shapes(dx, dy, stage.sigma)
     own, by_x, by_y = _evaluate_image(stage, dx, dy)
     nuisance = np.array([own, by_x, by_y, np.ones(own.size)])
-    # The error of the PSF is what is looked for here: only that of the pixels counts.
-    variance = pieces.variance[chosen] - (stage.white * own) ** 2
-    variance = np.maximum(variance, 0.01 * pieces.variance[chosen])
+    # How wrong the PSF is is what is looked for here: only the noise of the pixels counts.
+    variance = pieces.noise[chosen]
     residual = pieces.value[chosen] - own
     measured = measure_amplitudes(star, residual, variance + (LEAST_WHITE * own) ** 2, shapes,
                                   nuisance)  # fmt: skip

@@ -90,13 +90,17 @@ def _weigh(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """The pixels of all stars: which star, distance from it, value over flux, its variance."""
+    """The pixels of all stars: which star, distance from it, value over flux, its variance.
+
+    ``noise`` is the part of the variance that is not the PSF's own error.
+    """
 
     star: np.ndarray
     dx: np.ndarray
     dy: np.ndarray
     value: np.ndarray
     variance: np.ndarray
+    noise: np.ndarray
 
 
 @dataclass(frozen=True)

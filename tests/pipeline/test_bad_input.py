@@ -231,7 +231,12 @@ CALLS = [
     (
         {"positions": Table({"ra": [1.0], "dec": [2.0]})},
         ValueError,
-        "positions must have columns for x and y, spelled x_0 and y_0 .* found ra, dec",
+        "positions are on the sky and the image has no celestial WCS: give it as NDData",
+    ),
+    (
+        {"positions": Table({"alpha": [1.0], "dec": [2.0]})},
+        ValueError,
+        "positions must have columns for x and y, spelled x_0 and y_0 .* found alpha, dec",
     ),
     (
         {"positions": Table({"x_0": ["a"], "y_0": [2.0]})},

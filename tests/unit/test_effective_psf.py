@@ -38,7 +38,7 @@ def pieces() -> Pieces:
         flux = 10 ** rng.uniform(3.0, 4.0)
         sd = 5.0 / flux
         value = evaluate_truth(dx, dy) + rng.normal(0.0, sd, dx.size)
-        parts.append((np.full(dx.size, star), dx, dy, value, np.full(dx.size, sd**2)))
+        parts.append((np.full(dx.size, star), dx, dy, value, *2 * (np.full(dx.size, sd**2),)))
     return Pieces(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
