@@ -30,6 +30,8 @@ CROWD = 1.0
 FEW = 8
 UNLIKE = 4.0
 LEAST_UNLIKE = 0.06
+#: Radii of a saturated core to which its wings spoil others.
+WINGS = 3.0
 #: Radius about a star, FWHM, in which each pixel must be good.
 CORE = 1.0
 
@@ -149,6 +151,7 @@ def choose_stars(
     inside = (x > reach) & (x < nx - 1 - reach) & (y > reach) & (y < ny - 1 - reach)
     refuse(~inside, "at the edge of the image")
     refuse(_find_spoilt(frame, x, y, CORE * fwhm), "saturated or bad pixels in the core")
+    refuse(_find_beside_cores(frame, x, y, float(half)), "beside a saturated star")
     column, row = _find_pixels(frame, x, y)
     # Of the noise-equivalent area of a Gaussian (King 1983).
     area = 4.0 * np.pi * (fwhm / FWHM_PER_SIGMA) ** 2
@@ -186,6 +189,15 @@ def _find_spoilt(frame: Frame, x, y, radius: float) -> np.ndarray:
         return np.zeros(np.shape(x), dtype=bool)
     column, row = _find_pixels(frame, x, y)
     return distance_transform_edt(frame.good)[row, column] <= radius
+
+
+def _find_beside_cores(frame: Frame, x, y, far: float) -> np.ndarray:
+    """Return which places have a saturated core, whose wings nobody takes out, within a stamp."""
+    cores = frame.image.cores
+    if cores is None or len(cores) == 0:
+        return np.zeros(x.size, dtype=bool)
+    distance = np.hypot(x[:, None] - cores[:, 0], y[:, None] - cores[:, 1])
+    return (distance < far + WINGS * cores[:, 2]).any(axis=1)
 
 
 def _weigh_neighbours(x, y, flux, near: float, far: float) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ from bayesphot.effective_psf.solve import (
     Field,
     Grid,
     Pieces,
+    build_system,
     choose_field,
     solve_spline,
     weigh_residuals,
@@ -35,9 +36,11 @@ __all__ = ["Stage", "iterate_psf"]
 log = logging.getLogger("bayesphot")
 
 #: The PSF has settled when no node changes by more than this share of its peak.
-SETTLED = 5e-4
+SETTLED = 2e-3
+#: Rounds in which the prior of the deviations is chosen.
+CHOSEN = (1, 3)
 #: Error of the PSF relative to it, at first, and at least.
-WHITE = 0.02
+WHITE = 0.1
 LEAST_WHITE = 1e-3
 #: Share of a neighbour's light that its subtraction may leave.
 LEFT = 0.05
@@ -50,7 +53,7 @@ LEAST_ODD = 1.5
 #: Round at which stars are judged and a variation over the image begins.
 JUDGED = 2
 #: Draws of the PSF's error.
-N_DRAW = 32
+N_DRAW = 16
 #: Stars for each term of the polynomial of the place, at the least.
 PER_TERM = 5
 
@@ -147,13 +150,13 @@ def iterate_psf(frame: Frame, stage: Stage, *, degree: int | None, n_iter: int) 
         )
         frame = renew_frame(frame, model)
         stage = replace(stage, sources=_put_back(stage, near, fitted), n_round=n_round)
-        stage = replace(stage, used=stage.used & _find_fitted(stage))
-        last = n_round == n_iter or stage.change < 4.0 * SETTLED
+        stage = replace(stage, used=stage.used & (stage.stars.flux > 0.0))
+        last = n_round == n_iter or (n_round > CHOSEN[-1] and stage.change < SETTLED)
         stage = _renew_image(frame, stage, psf, model, draw=last)
+        log.info("round %d: the PSF changed by %.2g of its peak", n_round, stage.change)
         if n_round >= JUDGED:
             stage = _renew_spread(frame, stage, degree)
-        log.info("round %d: the PSF changed by %.2g of its peak", n_round, stage.change)
-        if n_round > JUDGED and stage.change < SETTLED and stage.draws.size:
+        if last:
             break
     return stage
 
@@ -182,11 +185,6 @@ def _put_back(stage: Stage, rows: np.ndarray, fitted: Sources) -> Sources:
             array[rows[~measured]] = np.nan
         arrays.append(array)
     return Sources(*arrays)
-
-
-def _find_fitted(stage: Stage) -> np.ndarray:
-    """Return which stars have a flux."""
-    return stage.stars.flux > 0.0
 
 
 def _cut_pieces(frame: Frame, stage: Stage, psf, model: np.ndarray) -> Pieces:
@@ -244,15 +242,13 @@ def _renew_image(frame: Frame, stage: Stage, psf, model: np.ndarray, *, draw: bo
     envelope = np.maximum(stage.guess, DARK * peak).ravel()
     deviation = _deviate(frame, stage, pieces)
     shifted = replace(pieces, value=pieces.value - deviation)
-    weight = np.ones(pieces.star.size)
-    if stage.residual.size == weight.size:
-        weight = weigh_residuals(stage.residual)
+    expected = grid.design(pieces.dx, pieces.dy) @ grid.coefficients(stage.image)
+    weight = weigh_residuals((shifted.value - expected) / np.sqrt(shifted.variance))
+    system = build_system(grid, shifted, guess, envelope, stage.image, weight)
     prior = stage.prior
-    if prior is None or draw:
-        prior = choose_field(grid, shifted, guess, envelope, weight, stage.fwhm)
-    solution = solve_spline(
-        grid, shifted, guess, envelope, weight, prior, n_draw=N_DRAW if draw else 0
-    )
+    if prior is None or stage.n_round in CHOSEN:
+        prior = choose_field(system, stage.fwhm)
+    solution = solve_spline(system, prior, n_draw=N_DRAW if draw else 0)
     image = grid.image(solution.coefficient)
     image = _centre_image(grid, image, stage.sigma)
     total = image.sum() / grid.oversampling**2

@@ -18,14 +18,32 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_solve_banded, cholesky_banded
+from scipy.sparse.linalg import LinearOperator, cg
 
-__all__ = ["Field", "Grid", "Pieces", "Solution", "choose_field", "solve_spline"]
+__all__ = [
+    "Field",
+    "Grid",
+    "Pieces",
+    "Solution",
+    "System",
+    "build_system",
+    "choose_field",
+    "solve_spline",
+    "weigh_residuals",
+]
 
 #: Standard deviations of a deviation that are tried, and lengths, in FWHM.
 DEVIATIONS = (0.03, 0.1, 0.3, 1.0, 3.0)
 LENGTHS = (0.15, 0.3, 0.6, 1.2, 2.4)
 #: Where the weight of pixels that lie off begins to fall, in sigma (Huber 1964).
 HUBER = 3.0
+#: Standard deviation of the relative flux and of the place, pixels, that a star may be off.
+STEP = 0.02
+#: Relative tolerances of the conjugate gradients, for the PSF and for draws of its error, and their
+#: steps at most.
+EXACT = 1e-6
+ROUGH = 1e-2
+MOST_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -147,28 +165,100 @@ class Solution:
 
 
 @dataclass(frozen=True, eq=False)
-class _System:
-    """The normal equations of the pixels: design, precisions, right side; lower bands."""
+class System:
+    """The least squares of the pixels for the deviations a, each star's own parameters free.
+
+    ``design`` (n, side^2) times a is what deviations add to the pixels, ``rest`` (n,) what the
+    first guess leaves, ``precision`` (n,) of the pixels. ``own`` (n, 3 n_star) holds what a star's
+    flux and place change, ``inner`` the inverse of their normal matrix: they are eliminated, so
+    that PSF and places are solved for together. ``bands`` is the lower half of the normal matrix
+    with the stars held fixed.
+    """
 
     grid: Grid
+    guess: np.ndarray
+    envelope: np.ndarray
     design: sparse.csr_matrix
+    rest: np.ndarray
     precision: np.ndarray
-    right: np.ndarray
+    own: sparse.csr_matrix
+    inner: sparse.csr_matrix
     bands: np.ndarray
 
+    def project(self, values: np.ndarray) -> np.ndarray:
+        """Return weighted values of the pixels less what the stars' own parameters take up."""
+        weighted = self.precision * values
+        return weighted - self.precision * (self.own @ (self.inner @ (self.own.T @ weighted)))
+
     def factorise(self, field: Field) -> tuple[np.ndarray, bool]:
-        """Return the banded Cholesky factor of the posterior's precision."""
+        """Return the banded Cholesky factor of the precision with the stars held fixed."""
         bands = self.bands.copy()
         for root in field.root(self.grid):
             _add_bands(bands, root.T @ root)
         return cholesky_banded(bands, lower=True, overwrite_ab=True, check_finite=False), True
 
     def find_evidence(self, field: Field) -> float:
-        """Return the log evidence but for what no prior changes."""
+        """Return the log evidence, stars held fixed, but for what no prior changes."""
+        right = self.design.T @ (self.precision * self.rest)
         factor = self.factorise(field)
-        a = cho_solve_banded(factor, self.right, check_finite=False)
+        a = cho_solve_banded(factor, right, check_finite=False)
         log_det = 2.0 * float(np.log(factor[0][0]).sum())
-        return 0.5 * (float(self.right @ a) - log_det + field.log_det(self.grid))
+        return 0.5 * (float(right @ a) - log_det + field.log_det(self.grid))
+
+
+def build_system(grid: Grid, pieces: Pieces, guess, envelope, image, weight) -> System:
+    """Return the least squares of some pixels.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where the nodes are.
+    pieces : Pieces
+        Pixels.
+    guess, envelope : (side^2,) arrays
+        Coefficients of the first guess, and the unit of deviations from it.
+    image : (side, side) array
+        The PSF so far: what fluxes and places change.
+    weight : (n,) array
+        Factor on the precision of each pixel, as of `weigh_residuals`.
+    """
+    plain = grid.design(pieces.dx, pieces.dy)
+    precision = weight / pieces.variance
+    design = plain.multiply(envelope[None, :]).tocsr()
+    normal = design.T @ design.multiply(precision[:, None]).tocsr()
+    bands = np.zeros((3 * grid.side + 4, grid.side**2))
+    _add_bands(bands, normal)
+    own = _build_own(grid, pieces, plain, image)
+    square = (own.T @ own.multiply(precision[:, None]).tocsr()).tocsr()
+    inner = _invert_blocks(square + sparse.diags(_own_precision(own.shape[1])))
+    rest = pieces.value - plain @ guess
+    return System(grid, guess, envelope, design, rest, precision, own, inner, bands)
+
+
+def _build_own(grid: Grid, pieces: Pieces, plain, image) -> sparse.csr_matrix:
+    """Return what each star's flux and place change: the PSF and its derivatives by x and y."""
+    slopes = np.gradient(image, 1.0 / grid.oversampling)
+    changes = [plain @ grid.coefficients(part) for part in (image, slopes[1], slopes[0])]
+    _, star = np.unique(pieces.star, return_inverse=True)
+    column = 3 * star[:, None] + np.arange(3)
+    start = 3 * np.arange(star.size + 1)
+    shape = (star.size, 3 * (int(star.max()) + 1))
+    return sparse.csr_matrix((np.stack(changes, axis=1).ravel(), column.ravel(), start), shape)
+
+
+def _own_precision(size: int) -> np.ndarray:
+    """Return the prior precision of relative fluxes and of places: a step of a star is small.
+
+    All fluxes together, and all places, are a matter of convention: without it they run away.
+    """
+    return np.tile([1.0 / STEP**2] * 3, size // 3)
+
+
+def _invert_blocks(square: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the inverse of a matrix of blocks 3 x 3 along its diagonal."""
+    n = square.shape[0] // 3
+    blocks = np.array([square[3 * s : 3 * s + 3, 3 * s : 3 * s + 3].toarray() for s in range(n)])
+    return sparse.block_diag(np.linalg.inv(blocks), format="csr")
 
 
 def _add_bands(bands: np.ndarray, matrix: sparse.spmatrix) -> None:
@@ -180,21 +270,8 @@ def _add_bands(bands: np.ndarray, matrix: sparse.spmatrix) -> None:
     bands[row - column, column] += entries.data[low]
 
 
-def _build_system(grid: Grid, pieces: Pieces, guess, envelope, weight) -> _System:
-    """Return the normal equations of the deviations."""
-    plain = grid.design(pieces.dx, pieces.dy)
-    rest = pieces.value - plain @ guess
-    design = plain.multiply(envelope[None, :]).tocsr()
-    precision = weight / pieces.variance
-    normal = design.T @ design.multiply(precision[:, None]).tocsr()
-    bands = np.zeros((3 * grid.side + 4, grid.side**2))
-    _add_bands(bands, normal)
-    return _System(grid, design, precision, design.T @ (precision * rest), bands)
-
-
-def choose_field(grid: Grid, pieces: Pieces, guess, envelope, weight, fwhm: float) -> Field:
-    """Return the prior of the largest evidence; see `solve_spline`."""
-    system = _build_system(grid, pieces, guess, envelope, weight)
+def choose_field(system: System, fwhm: float) -> Field:
+    """Return the prior of the largest evidence."""
 
     def judge(place: tuple[int, int]) -> float:
         i, j = place
@@ -213,29 +290,13 @@ def choose_field(grid: Grid, pieces: Pieces, guess, envelope, weight, fwhm: floa
     return Field(DEVIATIONS[best[0]], LENGTHS[best[1]] * fwhm)
 
 
-def solve_spline(
-    grid: Grid,
-    pieces: Pieces,
-    guess: np.ndarray,
-    envelope: np.ndarray,
-    weight: np.ndarray,
-    field: Field,
-    *,
-    n_draw: int = 0,
-    seed: int = 0,
-) -> Solution:
-    """Return the spline of most posterior density.
+def solve_spline(system: System, field: Field, *, n_draw: int = 0, seed: int = 0) -> Solution:
+    """Return the spline of most posterior density, over all places and fluxes of its stars.
 
     Parameters
     ----------
-    grid : Grid
-        Where its nodes are.
-    pieces : Pieces
-        Pixels.
-    guess, envelope : (side^2,) arrays
-        Coefficients of the first guess, and the unit of deviations from it.
-    weight : (n,) array
-        Factor on the precision of each pixel, as of `weigh_residuals`.
+    system : System
+        The pixels.
     field : Field
         Prior of the deviations.
     n_draw : int
@@ -243,22 +304,42 @@ def solve_spline(
     seed : int
         Of the draws.
     """
-    system = _build_system(grid, pieces, guess, envelope, weight)
-    factor = system.factorise(field)
-    a = cho_solve_banded(factor, system.right, check_finite=False)
-    coefficient = guess + envelope * a
-    residual = pieces.value - grid.design(pieces.dx, pieces.dy) @ coefficient
-    draws = np.empty((n_draw, guess.size))
+    solve = _prepare_solver(system, field)
+    a = solve(system.design.T @ system.project(system.rest), EXACT)
+    left = system.rest - system.design @ a
+    own = system.inner @ (system.own.T @ (system.precision * left))
+    residual = (left - system.own @ own) * np.sqrt(system.precision)
+    draws = np.empty((n_draw, system.guess.size))
     random = np.random.default_rng(seed)
-    roots = field.root(grid) if n_draw else ()
+    roots = field.root(system.grid) if n_draw else ()
     for j in range(n_draw):
         # A draw of the right side has the posterior's precision as its covariance.
-        noise = np.sqrt(system.precision) * random.standard_normal(residual.size)
-        right = system.design.T @ noise
+        noise = random.standard_normal(left.size) / np.sqrt(system.precision)
+        right = system.design.T @ system.project(noise)
         for root in roots:
             right = right + root.T @ random.standard_normal(root.shape[0])
-        draws[j] = envelope * cho_solve_banded(factor, right, check_finite=False)
-    return Solution(coefficient, residual / np.sqrt(pieces.variance), draws)
+        draws[j] = system.envelope * solve(right, ROUGH)
+    return Solution(system.guess + system.envelope * a, residual, draws)
+
+
+def _prepare_solver(system: System, field: Field):
+    """Return a function (right side, relative tolerance) -> deviations.
+
+    Conjugate gradients, the stars held fixed as the preconditioner.
+    """
+    factor = system.factorise(field)
+    prior = sum(root.T @ root for root in field.root(system.grid)).tocsr()
+    n = system.guess.size
+
+    def multiply(a: np.ndarray) -> np.ndarray:
+        return system.design.T @ system.project(system.design @ a) + prior @ a
+
+    def solve(right: np.ndarray, tolerance: float) -> np.ndarray:
+        start = LinearOperator((n, n), lambda b: cho_solve_banded(factor, b, check_finite=False))
+        matrix = LinearOperator((n, n), multiply)
+        return cg(matrix, right, rtol=tolerance, maxiter=MOST_STEPS, M=start)[0]
+
+    return solve
 
 
 def weigh_residuals(residual: np.ndarray) -> np.ndarray:

@@ -104,6 +104,9 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
         if data is not None and any(key.startswith("DET_YX") for key in header):
             _refuse_arguments(path, "a STPSF grid", oversampling, origin)
             return _build(path, lambda h=header, d=data: _read_stpsf(path, h, d))
+    if "POLYDEG" in first and hdu is None:
+        _refuse_arguments(path, "a PSF of build_psf", oversampling, origin)
+        return _build(path, lambda: _read_polynomial(first, hdus[0][1]))
     return _build(path, lambda: _read_plain(path, hdus, oversampling, origin, hdu))
 
 
@@ -254,6 +257,16 @@ def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
     middle = tuple(float(header[f"POLZERO{i}"]) - 1.0 for i in (1, 2))
     scale = tuple(float(header[f"POLSCAL{i}"]) for i in (1, 2))
     return PolynomialPSF(images, middle=middle, scale=scale, oversampling=whole, origin=origin)
+
+
+def _read_polynomial(header, data) -> PolynomialPSF:
+    """Return a PSF that `PSFBuild.write` wrote: coefficients of a polynomial of the place."""
+    return PolynomialPSF(
+        data,
+        middle=(float(header["POLYMIDX"]), float(header["POLYMIDY"])),
+        scale=(float(header["POLYSCLX"]), float(header["POLYSCLY"])),
+        oversampling=int(header["OVERSAMP"]),
+    )
 
 
 def _read_plain(path: Path, hdus, oversampling, origin, hdu) -> ImagePSF | GriddedPSF:

@@ -7,7 +7,14 @@ import pytest
 from scipy import stats
 
 from bayesphot.effective_psf.modes import Amplitudes, find_spread, list_terms
-from bayesphot.effective_psf.solve import Field, Grid, Pieces, choose_field, solve_spline
+from bayesphot.effective_psf.solve import (
+    Field,
+    Grid,
+    Pieces,
+    build_system,
+    choose_field,
+    solve_spline,
+)
 
 SIGMA = 0.8
 #: False alarms of a correct program, per test.
@@ -68,9 +75,10 @@ def test_a_spline_of_a_known_image_gives_its_values(grid) -> None:
 
 def test_the_psf_is_found_within_its_own_error(grid, pieces, start) -> None:
     weight = np.ones(pieces.star.size)
-    field = choose_field(grid, pieces, *start, weight, 2.355 * SIGMA)
-    solution = solve_spline(grid, pieces, *start, weight, field, n_draw=100, seed=2)
     x, y = np.meshgrid(grid.offset, grid.offset)
+    system = build_system(grid, pieces, *start, evaluate_truth(x, y), weight)
+    field = choose_field(system, 2.355 * SIGMA)
+    solution = solve_spline(system, field, n_draw=100, seed=2)
     core = np.hypot(x, y) < 3.0 * SIGMA
     error = np.array([grid.image(one) for one in solution.draws]).std(axis=0)
     off = (grid.image(solution.coefficient) - evaluate_truth(x, y))[core]

@@ -1,0 +1,153 @@
+"""What `build_psf` returns: the PSF, how well it is known, and the stars it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+
+from bayesphot.psf import PSFError
+
+__all__ = ["PSFBuild"]
+
+
+@dataclass(frozen=True, eq=False)
+class PSFBuild:
+    """A PSF built from an image, with its diagnostics.
+
+    Attributes
+    ----------
+    psf : ImagePSF or PolynomialPSF
+        The PSF, of total flux 1 within its stamp; a polynomial where it varies over the image.
+    psf_error : PSFError or None
+        How stars differ from it and how well it is known: the main modes, and a white remainder.
+        None where there are too few stars to tell.
+    error : (ny, nx) ndarray
+        Standard deviation of the PSF's image in the middle of the detector: of the noise, and of
+        the places and fluxes of the stars.
+    modes : (n, ny, nx) ndarray
+        The main modes, each times the standard deviation of its amplitude.
+    stars : QTable
+        All candidates: ``x``, ``y``, ``flux``, ``used``, ``reason`` (why not used), ``scatter`` (of
+        the residuals over their error).
+    oversampling : int
+        Pixels of the images to one of the data.
+    fwhm : float
+        FWHM, pixels of the data.
+    n_round : int
+        Rounds of the iteration.
+    change : float
+        Change in the last one, over the peak.
+    """
+
+    psf: Any
+    psf_error: PSFError | None
+    error: np.ndarray
+    modes: np.ndarray
+    stars: QTable
+    oversampling: int
+    fwhm: float
+    n_round: int
+    change: float
+    #: Pixels of the stars for the picture: distance, value over flux, residual.
+    pixels: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The PSF in the middle of the detector, (ny, nx)."""
+        data = np.asarray(self.psf.data)
+        return data if data.ndim == 2 else data[0]
+
+    @property
+    def n_used(self) -> int:
+        """Stars that make the PSF."""
+        return int(np.count_nonzero(self.stars["used"]))
+
+    def __repr__(self) -> str:
+        degree = getattr(self.psf, "degree", 0)
+        varies = f", varies with degree {degree} over the image" if degree else ""
+        return f"<PSFBuild: {self.n_used} stars, FWHM {self.fwhm:.2f} pixels{varies}>"
+
+    def summary(self) -> str:
+        """Return what was done, in a few lines."""
+        reason = np.array(self.stars["reason"], dtype=str)
+        kinds, count = np.unique(reason[reason != ""], return_counts=True)
+        order = np.argsort(-count, kind="stable")
+        degree = getattr(self.psf, "degree", 0)
+        peak = int(np.argmax(self.image))
+        relative = float(self.error.ravel()[peak] / self.image.ravel()[peak])
+        lines = [
+            f"PSF of {self.n_used} stars, FWHM {self.fwhm:.3f} pixels, {self.oversampling} nodes "
+            f"to a pixel, {self.image.shape[1]} x {self.image.shape[0]} nodes",
+            "the same over the image"
+            if degree == 0
+            else f"varies over the image as a polynomial of degree {degree}",
+            f"error of the peak {100.0 * relative:.2f} %; changed by {100.0 * self.change:.2f} % "
+            f"of the peak in round {self.n_round}, the last",
+        ]
+        if self.psf_error is not None:
+            sds = ", ".join(f"{100.0 * sd:.2f} %" for sd in self.psf_error.sds)
+            lines.append(
+                f"stars differ from it by {len(self.psf_error.sds)} modes of {sds or 'nothing'} of "
+                f"the flux, and {100.0 * self.psf_error.white:.2f} % in each pixel"
+            )
+        lines += [f"{count[k]:6d} {kinds[k]}" for k in order]
+        return "\n".join(lines)
+
+    def plot(self, *, path=None):
+        """Draw the PSF, its error, its modes and the stars' pixels.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Where to save the picture.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from bayesphot.effective_psf.pictures import plot_build
+
+        return plot_build(self, path=path)
+
+    def write(self, path, *, overwrite: bool = False) -> None:
+        """Write the PSF to a FITS file that `read_psf` reads.
+
+        Beside it are the extensions ``ERROR``, ``MODES`` and ``STARS``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        overwrite : bool
+            Whether to replace one that is there.
+
+        Raises
+        ------
+        FileExistsError
+            If there is one.
+        """
+        from astropy.io import fits
+
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} is there already: overwrite=True replaces it")
+        primary = fits.PrimaryHDU(np.asarray(self.psf.data))
+        primary.header["OVERSAMP"] = (self.oversampling, "pixels of this image to one of the data")
+        primary.header["FWHM"] = (self.fwhm, "pixels of the data")
+        primary.header["NSTARS"] = (self.n_used, "stars it is made from")
+        degree = getattr(self.psf, "degree", 0)
+        if degree:
+            primary.header["POLYDEG"] = (degree, "degree of the variation over the detector")
+            for axis, middle, scale in zip("XY", self.psf.middle, self.psf.scale, strict=True):
+                primary.header[f"POLYMID{axis}"] = (middle, "place of u or v = 0, 0-based pixel")
+                primary.header[f"POLYSCL{axis}"] = (scale, "unit of u or v, pixels")
+        extensions = [primary, fits.ImageHDU(self.error, name="ERROR")]
+        if len(self.modes):
+            extensions.append(fits.ImageHDU(self.modes, name="MODES"))
+        stars = fits.table_to_hdu(self.stars)
+        stars.name = "STARS"
+        fits.HDUList([*extensions, stars]).writeto(path, overwrite=overwrite)
