@@ -1,4 +1,4 @@
-"""The PSF of an image from its own stars.
+"""The PSF of an image from its own stars. Not public yet: fluxes depend on the pixel phase.
 
 Stars are chosen (`choose`), neighbours fitted and taken out (`frame`, `iterate`), the PSF solved for
 (`solve`), and its differences from star to star measured (`modes`).

@@ -114,7 +114,8 @@ def build_psf(
     >>> import bayesphot as bp
     >>> scene = bp.simulate_scene((200, 200), n_sources=40, sigma=1.5, flux_range=(5e3, 5e4),
     ...                           background=20.0, noise=3.0, min_separation=12, seed=3)
-    >>> build = bp.build_psf(scene.image, error=scene.error)
+    >>> from bayesphot.effective_psf import build_psf
+    >>> build = build_psf(scene.image, error=scene.error)
     >>> abs(build.fwhm / (2.355 * 1.5) - 1.0) < 0.03
     True
     """
