@@ -1,7 +1,8 @@
-"""The PSF of an image from its own stars. Not public yet: fluxes depend on the pixel phase.
+"""The PSF of an image from its own stars.
 
-Stars are chosen (`choose`), neighbours fitted and taken out (`frame`, `iterate`), the PSF solved for
-(`solve`), and its differences from star to star measured (`modes`).
+Stars are chosen (`choose`), all sources about them fitted and the neighbours taken out (`frame`,
+`iterate`), the PSF solved for (`moffat`, `solve`), and its differences from star to star measured
+(`modes`).
 """
 
 from bayesphot.effective_psf.build import build_psf

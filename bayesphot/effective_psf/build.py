@@ -18,10 +18,10 @@ from bayesphot.effective_psf.frame import (
     fit_sources,
     open_frame,
 )
-from bayesphot.effective_psf.iterate import Stage, iterate_psf, make_model
+from bayesphot.effective_psf.iterate import Stage, begin_stage, iterate_psf, make_model
 from bayesphot.effective_psf.modes import evaluate_shapes
+from bayesphot.effective_psf.moffat import Moffat
 from bayesphot.effective_psf.result import PSFBuild
-from bayesphot.effective_psf.solve import Grid
 from bayesphot.image import prepare_image
 from bayesphot.psf import IntegratedGaussianPRF, PSFError
 from bayesphot.saturation import mask_plateau
@@ -144,7 +144,7 @@ def build_psf(
     if rows.size == 0:
         raise ValueError(_explain(reason))
     step = oversampling or int(np.clip(np.ceil(NODES / fwhm), 1, FINEST))
-    stage = _begin(Grid(half, step), sources, rows, fwhm)
+    stage = begin_stage(half, step, Moffat.of_width(fwhm, BETA), sources, rows)
     stage = iterate_psf(frame, stage, degree=degree, n_iter=n_iter)
     return _assemble(frame, stage, reason)
 
@@ -198,16 +198,6 @@ def _explain(reason: np.ndarray) -> str:
     return f"image must have a usable star: of {reason.size} sources none is ({parts or 'none'})"
 
 
-def _begin(grid: Grid, sources: Sources, rows: np.ndarray, fwhm: float) -> Stage:
-    """Return the first guess: a Moffat function of the stars' width."""
-    x, y = np.meshgrid(grid.offset, grid.offset)
-    alpha = 0.5 * fwhm / np.sqrt(2.0 ** (1.0 / BETA) - 1.0)
-    image = (1.0 + (x**2 + y**2) / alpha**2) ** -BETA
-    image *= grid.oversampling**2 / image.sum()
-    nothing = np.full(rows.size, np.nan)
-    return Stage(grid, image, image, sources, rows, np.ones(rows.size, dtype=bool), nothing)
-
-
 def _assemble(frame: Frame, stage: Stage, reason: np.ndarray) -> PSFBuild:
     """Return the result of the last stage."""
     used = np.zeros(len(stage.sources), dtype=bool)
@@ -236,7 +226,7 @@ def _assemble(frame: Frame, stage: Stage, reason: np.ndarray) -> PSFBuild:
         error=stage.draws.std(axis=0),
         modes=modes,
         stars=stars,
-        oversampling=stage.grid.oversampling,
+        oversampling=stage.table.oversampling,
         fwhm=stage.fwhm,
         n_round=stage.n_round,
         change=stage.change,
@@ -255,7 +245,7 @@ def _find_modes(stage: Stage) -> tuple[np.ndarray, PSFError | None]:
     The covariance of the stars' amplitudes, and that of the PSF's own error beside it: both move
     all pixels of a star together.
     """
-    grid, spread = stage.grid, stage.spread
+    grid, spread = stage.table, stage.spread
     if spread is None or stage.used.sum() < FEWEST:
         return np.zeros((0, grid.side, grid.side)), None
     x, y = np.meshgrid(grid.offset, grid.offset)

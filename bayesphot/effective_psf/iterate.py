@@ -19,6 +19,7 @@ from bayesphot.effective_psf.modes import (
     list_terms,
     measure_amplitudes,
 )
+from bayesphot.effective_psf.moffat import Moffat, fit_moffat
 from bayesphot.effective_psf.solve import (
     Field,
     Grid,
@@ -31,14 +32,14 @@ from bayesphot.effective_psf.solve import (
 from bayesphot.psf import ImagePSF, PolynomialPSF
 from bayesphot.psf.tables import find_fwhm, find_sigma
 
-__all__ = ["Stage", "iterate_psf"]
+__all__ = ["Stage", "begin_stage", "iterate_psf", "make_model"]
 
 log = logging.getLogger("bayesphot")
 
 #: The PSF has settled when no node changes by more than this share of its peak.
 SETTLED = 2e-3
 #: Rounds in which the prior of the deviations is chosen.
-CHOSEN = (1, 3)
+CHOSEN = (3, 5)
 #: Error of the PSF relative to it, at first, and at least.
 WHITE = 0.1
 LEAST_WHITE = 1e-3
@@ -50,8 +51,8 @@ DARK = 1e-6
 #: left out, if by this factor at least.
 ODD = 5.0
 LEAST_ODD = 1.5
-#: Round at which stars are judged and a variation over the image begins.
-JUDGED = 2
+#: Rounds in which only the first guess is fitted.
+GUESSED = 2
 #: Draws of the PSF's error.
 N_DRAW = 16
 #: Stars for each term of the polynomial of the place, at the least.
@@ -62,15 +63,17 @@ PER_TERM = 5
 class Stage:
     """Where the iteration is.
 
-    ``guess`` (side, side): a first guess; ``image`` (side, side): the PSF in the middle of the
-    image, summing to oversampling squared; ``sources``: fits of all, ``rows`` of those that make
-    the PSF, ``used``: which of these count, ``scatter`` of their residuals; ``prior`` of the
-    deviations from the guess; ``spread``: how stars differ, ``white``: what is left beside that;
-    ``draws`` of the image's error; ``change`` of the last round, ``n_round`` of them.
+    ``grid``: nodes of the deviations from ``guess``, ``coefficient`` (side^2,) of them; ``table``:
+    nodes of the PSF's ``image`` (side, side) in the middle of the image; ``sources``: fits of all,
+    ``rows`` of those that make the PSF, ``used``: which of these count, ``scatter`` of their
+    residuals; ``prior`` of the deviations; ``spread``: how stars differ, ``white``: what is left
+    beside that; ``draws`` of the image's error; ``change`` of the last round, ``n_round`` of them.
     """
 
     grid: Grid
-    guess: np.ndarray
+    table: Grid
+    guess: Moffat
+    coefficient: np.ndarray
     image: np.ndarray
     sources: Sources
     rows: np.ndarray
@@ -93,24 +96,50 @@ class Stage:
     @property
     def sigma(self) -> float:
         """Sigma of the Gaussian as noisy to fit, pixels."""
-        return find_sigma(self.image, (self.grid.oversampling,) * 2)
+        return find_sigma(self.image, (self.table.oversampling,) * 2)
 
     @property
     def fwhm(self) -> float:
         """FWHM, pixels."""
-        return find_fwhm(self.image, (self.grid.oversampling,) * 2)
+        return find_fwhm(self.image, (self.table.oversampling,) * 2)
+
+
+def begin_stage(
+    half: int, oversampling: int, guess: Moffat, sources: Sources, rows: np.ndarray
+) -> Stage:
+    """Return the first stage: a guess, and the stars that are to make the PSF.
+
+    Parameters
+    ----------
+    half : int
+        Half the side of the PSF, pixels.
+    oversampling : int
+        Nodes of its image to a pixel.
+    guess : Moffat
+        First guess.
+    sources : Sources
+        All sources.
+    rows : (n,) int array
+        The stars.
+    """
+    grid, table = Grid(half, 1), Grid(half, oversampling)
+    nothing = np.full(rows.size, np.nan)
+    used = np.ones(rows.size, dtype=bool)
+    zero = np.zeros(grid.side**2)
+    image = guess(*np.meshgrid(table.offset, table.offset))
+    return Stage(grid, table, guess, zero, image, sources, rows, used, nothing)
 
 
 def make_model(stage: Stage, shape: tuple[int, int]):
     """Return the PSF model of a stage, for an image of some shape."""
-    step = stage.grid.oversampling
+    step = stage.table.oversampling
     spread = stage.spread
     if spread is None or spread.degree == 0:
         return ImagePSF(stage.image, oversampling=step)
-    gx, gy = np.meshgrid(stage.grid.offset, stage.grid.offset)
-    shapes = evaluate_shapes(gx, gy, stage.sigma)
-    images = np.tensordot(spread.mean, shapes, axes=1)
-    images[0] += stage.image
+    gx, gy = np.meshgrid(stage.table.offset, stage.table.offset)
+    images = np.tensordot(spread.mean, evaluate_shapes(gx, gy, stage.sigma), axes=1)
+    # Stars in the middle of the image have the PSF that all stars' pixels want.
+    images[0] = stage.image
     middle, scale = _measure_image(shape)
     return PolynomialPSF(images, middle=middle, scale=scale, oversampling=step)
 
@@ -151,11 +180,14 @@ def iterate_psf(frame: Frame, stage: Stage, *, degree: int | None, n_iter: int) 
         frame = renew_frame(frame, model)
         stage = replace(stage, sources=_put_back(stage, near, fitted), n_round=n_round)
         stage = replace(stage, used=stage.used & (stage.stars.flux > 0.0))
+        pieces = _cut_pieces(frame, stage, psf, model)
         last = n_round == n_iter or (n_round > CHOSEN[-1] and stage.change < SETTLED)
-        stage = _renew_image(frame, stage, psf, model, draw=last)
-        log.info("round %d: the PSF changed by %.2g of its peak", n_round, stage.change)
-        if n_round >= JUDGED:
+        if n_round <= GUESSED:
+            stage = _renew_guess(stage, pieces)
+        else:
+            stage = _renew_image(frame, stage, pieces, draw=last)
             stage = _renew_spread(frame, stage, degree)
+        log.info("round %d: the PSF changed by %.2g of its peak", n_round, stage.change)
         if last:
             break
     return stage
@@ -233,55 +265,38 @@ def _deviate(frame: Frame, stage: Stage, pieces: Pieces) -> np.ndarray:
     return np.einsum("nq,qi,in->n", terms[:, 1:], spread.mean[1:], shapes)
 
 
-def _renew_image(frame: Frame, stage: Stage, psf, model: np.ndarray, *, draw: bool) -> Stage:
-    """Return the stage with a PSF that fits its stars' pixels."""
-    pieces = _cut_pieces(frame, stage, psf, model)
+def _renew_guess(stage: Stage, pieces: Pieces) -> Stage:
+    """Return the stage with another first guess."""
+    guess = fit_moffat(pieces, stage.guess, stage.fwhm)
+    image = guess(*np.meshgrid(stage.table.offset, stage.table.offset))
+    change = float(np.abs(image - stage.image).max() / stage.image.max())
+    return replace(stage, guess=guess, image=image, change=change)
+
+
+def _renew_image(frame: Frame, stage: Stage, pieces: Pieces, *, draw: bool) -> Stage:
+    """Return the stage with deviations that fit its stars' pixels."""
     grid = stage.grid
-    peak = float(stage.image.max())
-    guess = grid.coefficients(stage.guess)
-    envelope = np.maximum(stage.guess, DARK * peak).ravel()
-    deviation = _deviate(frame, stage, pieces)
-    shifted = replace(pieces, value=pieces.value - deviation)
-    expected = grid.design(pieces.dx, pieces.dy) @ grid.coefficients(stage.image)
+    base = stage.guess(pieces.dx, pieces.dy)
+    slopes = stage.guess.differentiate(pieces.dx, pieces.dy)
+    shifted = replace(pieces, value=pieces.value - _deviate(frame, stage, pieces))
+    expected = base + grid.design(pieces.dx, pieces.dy) @ stage.coefficient
     weight = weigh_residuals((shifted.value - expected) / np.sqrt(shifted.variance))
-    system = build_system(grid, shifted, guess, envelope, stage.image, weight)
+    envelope = stage.guess(*np.meshgrid(grid.offset, grid.offset)).ravel()
+    envelope = np.maximum(envelope, DARK * envelope.max())
+    system = build_system(grid, shifted, envelope, base, slopes, stage.coefficient, weight)
     prior = stage.prior
     if prior is None or stage.n_round in CHOSEN:
         prior = choose_field(system, stage.fwhm)
     solution = solve_spline(system, prior, n_draw=N_DRAW if draw else 0)
-    image = grid.image(solution.coefficient)
-    image = _centre_image(grid, image, stage.sigma)
-    total = image.sum() / grid.oversampling**2
-    image /= total
-    change = float(np.abs(image - stage.image).max()) / peak
-    draws = np.array([grid.image(one) for one in solution.draws]) / total
+    gx, gy = np.meshgrid(stage.table.offset, stage.table.offset)
+    spread_out = grid.design(gx.ravel(), gy.ravel())
+    image = stage.guess(gx, gy) + (spread_out @ solution.coefficient).reshape(gx.shape)
+    change = float(np.abs(image - stage.image).max() / stage.image.max())
+    draws = (spread_out @ solution.draws.T).T.reshape(-1, *gx.shape)
     return replace(
-        stage, image=image, prior=prior, pieces=pieces, residual=solution.residual,
-        change=change, draws=draws,
+        stage, coefficient=solution.coefficient, image=image, prior=prior, pieces=pieces,
+        residual=solution.residual, change=change, draws=draws,
     )  # fmt: skip
-
-
-def _centre_image(grid: Grid, image: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the PSF moved so that its centroid under a Gaussian of its own width is in the middle.
-
-    What a star's place is in a PSF that is not symmetric is a convention; this one is near to
-    what a fit of any symmetric PSF would give.
-    """
-    from scipy.ndimage import map_coordinates
-
-    gx, gy = np.meshgrid(grid.offset, grid.offset)
-    dx = dy = 0.0
-    for _round in range(20):
-        window = np.exp(-0.5 * ((gx - dx) ** 2 + (gy - dy) ** 2) / sigma**2) * image
-        # A Gaussian under a window of its own width moves by half of its offset.
-        step_x = 2.0 * float((window * (gx - dx)).sum() / window.sum())
-        step_y = 2.0 * float((window * (gy - dy)).sum() / window.sum())
-        dx, dy = dx + step_x, dy + step_y
-        if abs(step_x) + abs(step_y) < 1e-6:
-            break
-    middle, step = grid.half * grid.oversampling, grid.oversampling
-    places = ((gy + dy) * step + middle, (gx + dx) * step + middle)
-    return map_coordinates(image, places, order=3, mode="nearest")
 
 
 def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:
@@ -291,7 +306,8 @@ def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:
     pieces = stage.pieces
     dx, dy = pieces.dx[chosen], pieces.dy[chosen]
     shapes = evaluate_shapes(dx, dy, stage.sigma)
-    own, by_x, by_y = _evaluate_image(stage, dx, dy)
+    own = stage.guess(dx, dy) + stage.grid.design(dx, dy) @ stage.coefficient
+    by_x, by_y = stage.guess.differentiate(dx, dy)
     nuisance = np.array([own, by_x, by_y, np.ones(own.size)])
     # How wrong the PSF is is what is looked for here: only the noise of the pixels counts.
     variance = pieces.noise[chosen]
@@ -329,18 +345,6 @@ def _select_core(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels near the stars, and the number of each pixel's star among those used."""
     chosen = np.flatnonzero(np.hypot(stage.pieces.dx, stage.pieces.dy) < 2.0 * stage.fwhm)
     return chosen, np.searchsorted(np.flatnonzero(stage.used), stage.pieces.star[chosen])
-
-
-def _evaluate_image(stage: Stage, dx, dy) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the PSF and its derivatives by the distance along x and y, at distances (n,)."""
-    coefficients = stage.grid.coefficients(stage.image)
-    step = 0.02
-    value = stage.grid.design(dx, dy) @ coefficients
-    slopes = [
-        (stage.grid.design(dx + a, dy + b) - stage.grid.design(dx - a, dy - b)) @ coefficients
-        for a, b in ((step, 0.0), (0.0, step))
-    ]
-    return value, slopes[0] / (2.0 * step), slopes[1] / (2.0 * step)
 
 
 def _choose_spread(measured, x, y, degree: int | None) -> Spread:

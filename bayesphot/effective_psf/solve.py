@@ -1,14 +1,18 @@
-"""The PSF that stars' pixels want: splines on a fine grid, as smooth as the evidence has it.
+"""The PSF that stars' pixels want: a first guess, and a spline as smooth as the evidence has it.
 
 The effective PSF of Anderson & King (2000) is what a pixel sees of a star of unit flux at a
-distance from the star's centre. Pixels of many stars, each at its own phase, sample it more finely
-than the pixels of one. Here it is a cubic B-spline, whose coefficients are linear in the data:
+distance u from the star's centre. Here it is a function g, integrated over the pixel, and
+deviations from it, whose coefficients are linear in the data:
 
-    d_i / f_s = sum_k B_k(u_i) c_k + noise,    c = c_0 + e * a,
+    d_i / f_s = g(u_i) + sum_k B_k(u_i) e_k a_k + noise,
 
-with a smooth first guess c_0, its envelope e, and deviations a that are a random field a priori, of
-standard deviation tau and the power spectrum 1 / (1 + (length k)^4). Both are where the evidence of
-the pixels is largest (MacKay 1992), so that noise is smoothed and structure is not.
+with cubic B-splines B, the envelope e of the PSF, and deviations a that are a priori a random field
+of standard deviation tau and the power spectrum 1 / (1 + (length k)^4). Both are where the evidence
+of the pixels is largest (MacKay 1992), so that noise is smoothed and structure is not.
+
+Nodes are a pixel apart: the splines then sum to the same flux and centroid at each phase of the
+pixel (Strang & Fix 1971), as light that is integrated over pixels does, and errors of fluxes and
+places that depend on the phase cannot hide in them.
 """
 
 from __future__ import annotations
@@ -154,9 +158,9 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The spline, the standardised residual of each pixel, draws of the spline's error.
+    """The deviations, the standardised residual of each pixel, draws of the deviations' error.
 
-    ``coefficient`` (side^2,), ``residual`` (n,), ``draws`` (n_draw, side^2) deviations.
+    ``coefficient`` (side^2,) of the spline, ``residual`` (n,), ``draws`` (n_draw, side^2).
     """
 
     coefficient: np.ndarray
@@ -176,7 +180,6 @@ class System:
     """
 
     grid: Grid
-    guess: np.ndarray
     envelope: np.ndarray
     design: sparse.csr_matrix
     rest: np.ndarray
@@ -206,7 +209,7 @@ class System:
         return 0.5 * (float(right @ a) - log_det + field.log_det(self.grid))
 
 
-def build_system(grid: Grid, pieces: Pieces, guess, envelope, image, weight) -> System:
+def build_system(grid: Grid, pieces: Pieces, envelope, base, slopes, before, weight) -> System:
     """Return the least squares of some pixels.
 
     Parameters
@@ -215,10 +218,14 @@ def build_system(grid: Grid, pieces: Pieces, guess, envelope, image, weight) -> 
         Where the nodes are.
     pieces : Pieces
         Pixels.
-    guess, envelope : (side^2,) arrays
-        Coefficients of the first guess, and the unit of deviations from it.
-    image : (side, side) array
-        The PSF so far: what fluxes and places change.
+    envelope : (side^2,) array
+        Unit of the deviations.
+    base : (n,) array
+        The first guess at the pixels.
+    slopes : (n,) array, twice
+        Its derivatives by x and y.
+    before : (side^2,) array
+        Coefficients of the deviations so far: what fluxes and places change needs them.
     weight : (n,) array
         Factor on the precision of each pixel, as of `weigh_residuals`.
     """
@@ -228,21 +235,24 @@ def build_system(grid: Grid, pieces: Pieces, guess, envelope, image, weight) -> 
     normal = design.T @ design.multiply(precision[:, None]).tocsr()
     bands = np.zeros((3 * grid.side + 4, grid.side**2))
     _add_bands(bands, normal)
-    own = _build_own(grid, pieces, plain, image)
+    by_y, by_x = np.gradient(before.reshape(grid.side, grid.side), 1.0 / grid.oversampling)
+    changes = [
+        base + plain @ before,
+        slopes[0] + plain @ by_x.ravel(),
+        slopes[1] + plain @ by_y.ravel(),
+    ]
+    own = _build_own(pieces.star, changes)
     square = (own.T @ own.multiply(precision[:, None]).tocsr()).tocsr()
     inner = _invert_blocks(square + sparse.diags(_own_precision(own.shape[1])))
-    rest = pieces.value - plain @ guess
-    return System(grid, guess, envelope, design, rest, precision, own, inner, bands)
+    return System(grid, envelope, design, pieces.value - base, precision, own, inner, bands)
 
 
-def _build_own(grid: Grid, pieces: Pieces, plain, image) -> sparse.csr_matrix:
-    """Return what each star's flux and place change: the PSF and its derivatives by x and y."""
-    slopes = np.gradient(image, 1.0 / grid.oversampling)
-    changes = [plain @ grid.coefficients(part) for part in (image, slopes[1], slopes[0])]
-    _, star = np.unique(pieces.star, return_inverse=True)
-    column = 3 * star[:, None] + np.arange(3)
-    start = 3 * np.arange(star.size + 1)
-    shape = (star.size, 3 * (int(star.max()) + 1))
+def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_matrix:
+    """Return what each star's flux and place change."""
+    _, number = np.unique(star, return_inverse=True)
+    column = 3 * number[:, None] + np.arange(3)
+    start = 3 * np.arange(number.size + 1)
+    shape = (number.size, 3 * (int(number.max()) + 1))
     return sparse.csr_matrix((np.stack(changes, axis=1).ravel(), column.ravel(), start), shape)
 
 
@@ -309,7 +319,7 @@ def solve_spline(system: System, field: Field, *, n_draw: int = 0, seed: int = 0
     left = system.rest - system.design @ a
     own = system.inner @ (system.own.T @ (system.precision * left))
     residual = (left - system.own @ own) * np.sqrt(system.precision)
-    draws = np.empty((n_draw, system.guess.size))
+    draws = np.empty((n_draw, system.envelope.size))
     random = np.random.default_rng(seed)
     roots = field.root(system.grid) if n_draw else ()
     for j in range(n_draw):
@@ -319,7 +329,7 @@ def solve_spline(system: System, field: Field, *, n_draw: int = 0, seed: int = 0
         for root in roots:
             right = right + root.T @ random.standard_normal(root.shape[0])
         draws[j] = system.envelope * solve(right, ROUGH)
-    return Solution(system.guess + system.envelope * a, residual, draws)
+    return Solution(system.envelope * a, residual, draws)
 
 
 def _prepare_solver(system: System, field: Field):
@@ -329,7 +339,7 @@ def _prepare_solver(system: System, field: Field):
     """
     factor = system.factorise(field)
     prior = sum(root.T @ root for root in field.root(system.grid)).tocsr()
-    n = system.guess.size
+    n = system.envelope.size
 
     def multiply(a: np.ndarray) -> np.ndarray:
         return system.design.T @ system.project(system.design @ a) + prior @ a
