@@ -137,6 +137,9 @@ if TYPE_CHECKING:
         AiryDiskPRF as AiryDiskPRF,
     )
     from .psf import (
+        DiscretePRF as DiscretePRF,
+    )
+    from .psf import (
         GaussianPRF as GaussianPRF,
     )
     from .psf import (
@@ -221,6 +224,7 @@ _MODULES = {
     ),
     "psf": (
         "AiryDiskPRF",
+        "DiscretePRF",
         "GaussianPRF",
         "GriddedPSF",
         "ImagePSF",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
@@ -36,8 +37,7 @@ class Observer:
         self.image = image
         self.plan = plan
         self.bad = ~image.good
-        tilt = self._find_tilt(image.data, self.bad)
-        self._set_sky(estimate_sky(plan.bkg_estimator, image.data - tilt, self.bad), 0.0, tilt)
+        self._measure_sky(image.data, self.bad, lambda *given: (estimate_sky(*given), 0.0))
         self.origin = "error"
         if plan.noise is not None:
             self.origin = repr(plan.noise)
@@ -51,8 +51,15 @@ class Observer:
             return np.zeros(data.shape)
         return measure_tilt(data, bad)
 
-    def _set_sky(self, sky, bias2: float, tilt: np.ndarray) -> None:
-        """Take a level and a tilt for the sky."""
+    def _measure_sky(self, data: np.ndarray, bad: np.ndarray, measure: Callable) -> None:
+        """Take what ``measure`` finds in some data for the sky: a level rides on their tilt."""
+        estimator = self.plan.bkg_estimator
+        tilt = self._find_tilt(data, bad)
+        sky, bias2 = measure(estimator, data - tilt, bad)
+        if tilt.any() and np.ndim(sky.level) > 0:
+            # A map knows the tilt itself, also one that does not come from the data.
+            tilt = np.zeros(data.shape)
+            sky, bias2 = measure(estimator, data, bad)
         self.sky = np.asarray(sky.level, dtype=float) + tilt
         error = np.sqrt(sky.error**2 + bias2)
         self.sky_error = error * (PLANE_ERROR if tilt.any() else 1.0)
@@ -139,10 +146,7 @@ class Observer:
             inside[r0:r1, c0:c1] = True
         outside = self.image.good & ~inside
         if outside.sum() >= max(SKY_PIXELS, SKY_SHARE * self.image.good.sum()):
-            residual = self.image.data - model
-            tilt = self._find_tilt(residual, ~outside)
-            sky, bias2 = estimate_mean_sky(estimator, residual - tilt, ~outside)
-            self._set_sky(sky, bias2, tilt)
+            self._measure_sky(self.image.data - model, ~outside, estimate_mean_sky)
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf

@@ -59,9 +59,9 @@ class BasicPSFPhotometry:
     ----------
     psf_model : astropy.modeling.Fittable2DModel
         `IntegratedGaussianPRF`, `GaussianPRF`, `MoffatPRF`, `AiryDiskPRF`, `ImagePSF`,
-        `GriddedPSF`, `PolynomialPSF`, photutils' PSF models, or any model of fixed shape. Values
-        and ``fixed`` flags are read now: fixed ``x_0`` and ``y_0`` mean forced photometry, a free
-        shape, such as ``sigma``, is fitted and sampled.
+        `GriddedPSF`, `PolynomialPSF`, `DiscretePRF`, photutils' PSF models, or any model of fixed
+        shape. Values and ``fixed`` flags are read now: fixed ``x_0`` and ``y_0`` mean forced
+        photometry, a free shape, such as ``sigma``, is fitted and sampled.
     fitshape : int or (int, int)
         Rows and columns of the box of pixels around each source, odd.
     finder : callable, optional

@@ -3,6 +3,7 @@
 from bayesphot.psf.adapter import make_light
 from bayesphot.psf.analytic import AiryDiskPRF, GaussianPRF, MoffatPRF
 from bayesphot.psf.describe import describe_psf, is_other
+from bayesphot.psf.discrete import DiscretePRF
 from bayesphot.psf.error import PSFError
 from bayesphot.psf.files import read_psf
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
@@ -11,6 +12,7 @@ from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
 
 __all__ = [
     "AiryDiskPRF",
+    "DiscretePRF",
     "GaussianPRF",
     "GriddedPSF",
     "ImagePSF",

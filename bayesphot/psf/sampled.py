@@ -13,7 +13,7 @@ from bayesphot.psf.describe import PLACE, read_fixed, read_length
 from bayesphot.psf.model import PSFConfig
 from bayesphot.psf.tables import build_table, find_fwhm, find_sigma
 
-__all__ = ["GriddedPSF", "ImagePSF", "PolynomialPSF", "describe_images"]
+__all__ = ["GriddedPSF", "ImagePSF", "PolynomialPSF", "SampledPSF", "describe_images"]
 
 #: Least side of an image, in its pixels: what one cubic spline spans.
 LEAST_SIDE = 4
@@ -136,8 +136,8 @@ def describe_images(
     )
 
 
-class _SampledPSF(Fittable2DModel):
-    """What one image and a grid of them share."""
+class SampledPSF(Fittable2DModel):
+    """What models given as images share."""
 
     flux = Parameter(default=1.0, description="Flux, in the normalisation of the image")
     x_0 = Parameter(default=0.0, description="Centre along x, pixels")
@@ -219,7 +219,7 @@ class _SampledPSF(Fittable2DModel):
         return {"flux": outputs_unit[self.outputs[0]]}
 
 
-class ImagePSF(_SampledPSF):
+class ImagePSF(SampledPSF):
     r"""
     PSF given as an image, oversampled or not, interpolated by cubic B-splines.
 
@@ -273,7 +273,7 @@ class ImagePSF(_SampledPSF):
         return self._images[0, 0]
 
 
-class GriddedPSF(_SampledPSF):
+class GriddedPSF(SampledPSF):
     """
     PSF that varies over the detector: images at the places of a grid, bilinear between them.
 
@@ -324,7 +324,7 @@ class GriddedPSF(_SampledPSF):
         return np.column_stack([x.ravel(), y.ravel()])
 
 
-class PolynomialPSF(_SampledPSF):
+class PolynomialPSF(SampledPSF):
     """
     PSF that varies over the detector as a polynomial, each pixel of its image by itself.
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.stats import SigmaClip
+from peer_scenes import SCENES
 
+import bayesphot as bp
 from bayesphot import background
 from bayesphot.background import estimate_noise, estimate_sky
 from bayesphot.datasets import make_bright_pair, simulate_scene
@@ -64,6 +69,115 @@ def test_photutils_objects_plug_in_as_estimators() -> None:
     level, scatter = theirs.MMMBackground(), theirs.MADStdBackgroundRMS()
     assert estimate_sky(level, image, mask).level == pytest.approx(level(hidden), rel=1e-10)
     assert estimate_noise(image, mask, scatter) == pytest.approx(scatter(hidden), rel=1e-10)
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_estimators_equal_photutils_on_scenes(scene) -> None:
+    # photutils takes clipped means of single precision in single: it is given doubles.
+    hidden = np.ma.MaskedArray(scene.image.astype(float), scene.bad)
+    hidden.data[scene.bad] = 0.0
+    scatter = theirs.StdBackgroundRMS()(hidden)
+    for name in NAMES:
+        ours = getattr(background, name)()(scene.image, scene.mask)
+        # Sums of 1e4 numbers in another order: 1e-13. A mode may be near zero.
+        atol = 1e-10 * scatter
+        assert ours == pytest.approx(getattr(theirs, name)()(hidden), rel=1e-10, abs=atol), name
+
+
+def read_recipe(name: str, **names):
+    """Return the estimator that the page on photometry shows, with its names bound."""
+    page = Path(__file__).parents[2].joinpath("docs", "psf_photometry.md").read_text()
+    (line,) = re.findall(rf"`(lambda data, mask: {re.escape(name)}.*?)`", page)
+    return eval(line, names)
+
+
+def plug_photutils():
+    return read_recipe("Background2D", Background2D=theirs.Background2D)
+
+
+def plug_sep():
+    sep = pytest.importorskip("sep", reason="sep's map of the sky is the subject")
+    return read_recipe("sep.Background", sep=sep)
+
+
+MAPS = {"photutils": plug_photutils, "sep": plug_sep}
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_of_others_plug_in_on_scenes(name: str, scene) -> None:
+    estimator = MAPS[name]()
+    sky = estimate_sky(estimator, scene.image, scene.mask)
+    benign = np.where(scene.bad, np.median(scene.image[~scene.bad]), scene.image)
+    expected = estimator(benign.astype(float), mask=scene.bad)
+    np.testing.assert_array_equal(sky.level, expected)
+    assert sky.level.shape == scene.image.shape
+    assert np.isfinite(sky.error)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_run_with_a_map_of_others_measures_the_stars(name: str) -> None:
+    """The sky is tilted, and measured outside the fit boxes in the end."""
+    shape = (256, 256)
+    tilt = np.broadcast_to(50.0 + 0.02 * np.arange(256), shape)
+    scene = simulate_scene(
+        shape, n_sources=100, sigma=2.0, background=tilt, noise=4.0, border=32, seed=5
+    )
+
+    def measure(estimator):
+        phot = bp.BasicPSFPhotometry(
+            psf_model=bp.IntegratedGaussianPRF(sigma=2.0),
+            fitshape=11,
+            group_maker=bp.DAOGroup(7.0),
+            bkg_estimator=estimator,
+            fit_background=False,
+            sampler=False,
+        )
+        return phot(scene.image, error=scene.error, positions=scene.truth)
+
+    known, found = measure(lambda data: tilt), measure(MAPS[name]())
+    off = (found["flux_fit"] - known["flux_fit"]) / known["flux_fit_err"]
+    # A star's light is that of 50 pixels, its error 7 sigma of one: an error of the sky weighs 1.8
+    # times. A tile's is 0.1, and beside the border, where maps are flat, half a tile's slope, 0.64.
+    assert np.abs(off).max() < 1.8 * (0.64 + 4 * 0.1)
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_the_level_of_one_tile_equals_photutils(scene) -> None:
+    side = max(scene.image.shape)
+    referee = theirs.Background2D(
+        scene.plain,
+        side,
+        mask=scene.bad,
+        filter_size=1,
+        bkg_estimator=theirs.MMMBackground(),
+        exclude_percentile=85.0,
+    )
+    ours = bp.MeshBackground(side)(scene.image, scene.mask)
+    atol = 1e-6 * theirs.StdBackgroundRMS()(np.ma.MaskedArray(scene.plain, scene.bad))
+    np.testing.assert_allclose(ours, referee.background, rtol=1e-6, atol=atol)
+
+
+def test_the_mesh_and_photutils_agree_between_tiles() -> None:
+    """Interpolation, filter and border differ on purpose; inside, both are right to a tile's error.
+
+    photutils is flat from the middle of the border tiles on, ours goes on as the last two do.
+    """
+    y, x = np.indices((320, 320))
+    truth = 100.0 + 0.05 * x - 0.02 * y
+    image = np.random.default_rng(3).normal(truth, 2.0)
+    referee = theirs.Background2D(image, 40, bkg_estimator=theirs.MMMBackground()).background
+    ours = bp.MeshBackground(40).estimate(image)
+    inside = np.s_[60:-60, 60:-60]
+    # Sigma of 3 median - 2 mean is 2.5 that of the mean. The largest of 64 lies within 4 of it; the
+    # median filter only lowers it, and planes go through both interpolations.
+    tile = 2.5 * 2.0 / 40
+    assert np.abs(ours.level - referee)[inside].max() < 4 * np.sqrt(2) * tile
+    # Going on doubles a tile's error at the rim; half a tile's slope is 1 there.
+    border = np.s_[40:-40, 0]
+    assert np.std((ours.level - truth)[border]) < 2 * tile
+    assert abs(np.mean((ours.level - truth)[border])) < 2 * tile
+    assert np.mean((referee - truth)[border]) > 1.0 - 2 * tile
 
 
 def test_a_photutils_background_map_plugs_in() -> None:

@@ -7,13 +7,18 @@ corrected some numbers of 3.0; ours are those of 3.1, and the differences from 3
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.stats import SigmaClip
+from peer_scenes import SCENES, make_stars
+from scipy.ndimage import distance_transform_edt
 
 from bayesphot.detection import DAOStarFinder, IRAFStarFinder, find_sources
 from bayesphot.detection.frame import estimate_noise, read_frame
+from bayesphot.detection.starkernel import build_star_kernel
 
 photutils = pytest.importorskip("photutils", reason="photutils is the referee")
 theirs = pytest.importorskip("photutils.detection", reason="photutils is the referee")
@@ -41,22 +46,16 @@ KERNELS = {
 WIDE = {"sharplo": -1e9, "sharphi": 1e9, "roundlo": -1e9, "roundhi": 1e9}
 
 
-def make_scene(seed, *, shape=(120, 140), n_stars=70, fwhm=3.5, ratio=1.0, theta=0.0, **_):
-    """Elliptical Gaussians, blended and cut by the border, on unit noise."""
-    rng = np.random.default_rng(seed)
-    image = rng.normal(0.0, 1.0, shape)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    sigma, angle = fwhm / 2.3548, np.deg2rad(theta)
-    for _ in range(n_stars):
-        dx, dy = x - rng.uniform(-1, shape[1]), y - rng.uniform(-1, shape[0])
-        along = dx * np.cos(angle) + dy * np.sin(angle)
-        across = dy * np.cos(angle) - dx * np.sin(angle)
-        height = rng.uniform(10.0, 200.0)
-        image += height * np.exp(-0.5 * (along**2 + (across / ratio) ** 2) / sigma**2)
-    return image
-
-
-def run_dao(image, mask=None, *, threshold=8.0, min_separation=0, exclude_border=False, **given):
+def run_dao(
+    image,
+    mask=None,
+    *,
+    threshold=8.0,
+    min_separation=0,
+    exclude_border=False,
+    referee_sees=None,
+    **given,
+):
     """The tables of both packages' DAOFIND with the same settings."""
     kernel = {k: v for k, v in given.items() if k in ("fwhm", "ratio", "theta", "sigma_radius")}
     limits = {"sharplo": 0.2, "sharphi": 1.0, "roundlo": -1.0, "roundhi": 1.0}
@@ -71,10 +70,20 @@ def run_dao(image, mask=None, *, threshold=8.0, min_separation=0, exclude_border
         roundness_range=(limits["roundlo"], limits["roundhi"]),
         n_brightest=given.get("brightest"),
     )
-    return ours(image, mask), referee(image, mask=mask)
+    seen, hidden = referee_sees or (image, mask)
+    return ours(image, mask), referee(seen, mask=hidden)
 
 
-def run_iraf(image, mask=None, *, fwhm, minsep_fwhm=2.5, threshold=8.0, exclude_border=False):
+def run_iraf(
+    image,
+    mask=None,
+    *,
+    fwhm,
+    minsep_fwhm=2.5,
+    threshold=8.0,
+    exclude_border=False,
+    referee_sees=None,
+):
     """The tables of both packages' starfind with the same settings."""
     ours = IRAFStarFinder(
         threshold,
@@ -92,7 +101,8 @@ def run_iraf(image, mask=None, *, fwhm, minsep_fwhm=2.5, threshold=8.0, exclude_
         roundness_range=(0.0, 0.5),
         exclude_border=exclude_border,
     )
-    return ours(image, mask), referee(image, mask=mask)
+    seen, hidden = referee_sees or (image, mask)
+    return ours(image, mask), referee(seen, mask=hidden)
 
 
 def assert_same_tables(ours, referee, kind):
@@ -129,7 +139,7 @@ def test_dao_equals_photutils(kernel, exclude_border):
     if VERSION < (3, 1):
         # 3.0 applies the limits to its own roundness1; keep that from choosing the rows.
         settings |= {"roundlo": -1e9, "roundhi": 1e9}
-    ours, referee = run_dao(make_scene(1, **KERNELS[kernel]), **settings)
+    ours, referee = run_dao(make_stars(1, **KERNELS[kernel]), **settings)
     assert len(ours) > 10
     assert_same_tables(ours, keep_rows_of_3_1(referee, (120, 140)), "dao")
 
@@ -147,14 +157,14 @@ def test_dao_equals_photutils_on_pure_noise(kernel, offset):
 
 @pytest.mark.parametrize("min_separation", [3, 8])
 def test_dao_separation_equals_photutils(min_separation):
-    ours, referee = run_dao(make_scene(2), fwhm=3.5, min_separation=min_separation)
+    ours, referee = run_dao(make_stars(2), fwhm=3.5, min_separation=min_separation)
     assert_same_tables(ours, keep_rows_of_3_1(referee, (120, 140)), "dao")
 
 
 def test_dao_brightest_equals_photutils():
     if VERSION < (3, 1):
         pytest.skip("photutils 3.0 orders by the flux of the kernel's rectangle")
-    ours, referee = run_dao(make_scene(2), fwhm=3.5, brightest=10)
+    ours, referee = run_dao(make_stars(2), fwhm=3.5, brightest=10)
     assert len(ours) == 10
     assert_same_tables(ours, referee, "dao")
 
@@ -163,7 +173,7 @@ def test_dao_brightest_equals_photutils():
 @pytest.mark.parametrize("sky", [0.0, 50.0])
 @pytest.mark.parametrize(("fwhm", "minsep_fwhm"), [(3.5, 2.5), (5.0, 1.0), (2.0, 1.3)])
 def test_iraf_equals_photutils(fwhm, minsep_fwhm, sky, exclude_border):
-    image = make_scene(3, fwhm=max(fwhm, 3.0)) + sky
+    image = make_stars(3, fwhm=max(fwhm, 3.0)) + sky
     ours, referee = run_iraf(
         image, fwhm=fwhm, minsep_fwhm=minsep_fwhm, exclude_border=exclude_border
     )
@@ -177,7 +187,7 @@ def make_masked_scene():
     The scene is zero under the mask, as it is for ours whatever there is; photutils sums the
     values under its mask.
     """
-    image = make_scene(4)
+    image = make_stars(4)
     peaks = run_dao(image, fwhm=3.5)[0]["x_centroid", "y_centroid"][[5, 20, 40]]
     mask = np.zeros(image.shape, dtype=bool)
     mask[30:60, 40:75] = mask[:, 100] = True
@@ -212,7 +222,7 @@ def test_iraf_with_a_mask_equals_photutils():
 
 @pytest.mark.parametrize("run", [run_dao, run_iraf])
 def test_quantity_data_equal_photutils(run):
-    image = make_scene(4) * u.electron
+    image = make_stars(4) * u.electron
     ours, referee = run(image, fwhm=3.5, threshold=8.0 * u.electron)
     assert_same_tables(ours, keep_rows_of_3_1(referee, image.shape), run.__name__[4:])
 
@@ -230,7 +240,7 @@ def test_nothing_found_is_none_as_in_photutils(run):
 def test_estimated_noise_is_that_of_the_clipped_mad():
     from photutils.background import MADStdBackgroundRMS
 
-    image = make_scene(8)
+    image = make_stars(8)
     clip = SigmaClip(sigma=3.0, maxiters=10)
     expected = MADStdBackgroundRMS(sigma_clip=clip)(image)
     assert estimate_noise(read_frame(image)) == pytest.approx(expected, rel=1e-12)
@@ -251,3 +261,70 @@ def test_photutils_finders_plug_in(name):
 
 def test_warning_of_photutils_that_nothing_was_found_is_not_passed_on():
     assert len(find_sources(theirs.DAOStarFinder(8.0, 3.5), np.zeros((30, 30)))) == 0
+
+
+# --- twenty scenes ------------------------------------------------------------------------
+
+
+def keep_rows_far_from(bad, table, reach):
+    """The rows of a table that no bad pixel can have changed.
+
+    A bad pixel suppresses no peak here and in photutils 3.1, in 3.0 those within reach. A peak
+    lies within that of its centroid.
+    """
+    if table is None or not bad.any():
+        return table
+    x, y = (np.round(np.asarray(table[name])).astype(int) for name in ("x_centroid", "y_centroid"))
+    near = distance_transform_edt(~bad)[y.clip(0, bad.shape[0] - 1), x.clip(0, bad.shape[1] - 1)]
+    kept = table[near > 2.0 * reach + 1.0]
+    kept["id"] = np.arange(1, len(kept) + 1)
+    return kept
+
+
+def assert_same_on_scene(name, run, kind, *, reach, **settings):
+    """What both packages find on a scene is the same.
+
+    Two things are ours on purpose and not compared: bad pixels count as zero, that is sky, and
+    images of any type are measured in double precision. So photutils, which sums what lies under
+    its mask, spreads NaN, and convolves single precision in single, is given zeros and doubles.
+    """
+    scene = SCENES[name]
+    common = {"threshold": scene.threshold, "referee_sees": (scene.plain, scene.bad)}
+    ours, referee = run(scene.image, scene.mask, **common, **settings)
+    if VERSION < (3, 1) and referee is not None:
+        ours, referee = (keep_rows_far_from(scene.bad, table, reach) for table in (ours, referee))
+        referee = keep_rows_of_3_1(referee, scene.image.shape)
+    if name == "uniform":
+        assert ours is None
+        assert referee is None
+        return
+    # So many must be left of those that the limits let pass for the comparison to mean something.
+    assert len(ours) >= (2 if name == "two stars" else 5)
+    assert_same_tables(ours, referee, kind)
+
+
+def expect_nothing_found(name):
+    """Photutils warns where nothing is found, ours does not."""
+    from photutils.utils.exceptions import NoDetectionsWarning
+
+    return pytest.warns(NoDetectionsWarning) if name == "uniform" else nullcontext()
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_dao_equals_photutils_on_scenes(name):
+    kernel = SCENES[name].kernel
+    reach = max(build_star_kernel(**kernel).half_size)
+    limits = {"sharplo": 0.2, "sharphi": 1.0}
+    if VERSION < (3, 1):
+        limits |= {"roundlo": -1e9, "roundhi": 1e9}
+    with expect_nothing_found(name):
+        assert_same_on_scene(name, run_dao, "dao", reach=reach, **kernel, **limits)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_iraf_equals_photutils_on_scenes(name):
+    # starfind's kernel is round.
+    fwhm = SCENES[name].kernel["fwhm"]
+    reach = max(2, int(fwhm + 0.5))
+    with expect_nothing_found(name):
+        assert_same_on_scene(name, run_iraf, "iraf", reach=reach, fwhm=fwhm, minsep_fwhm=1.0)

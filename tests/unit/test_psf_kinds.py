@@ -214,6 +214,8 @@ def free_models():
     models["stretched polynomial"] = bp.PolynomialPSF(
         make_polynomial(3), middle=(10, 15), scale=(30, 20), oversampling=2, width=1.1
     )
+    table = make_image(4, (84, 84)).reshape(21, 4, 21, 4).transpose(1, 3, 0, 2)[::-1, ::-1]
+    models["discrete"] = bp.DiscretePRF(table, subsampling=4)
     for model in models.values():
         for name in model.param_names[3:]:
             model.fixed[name] = False

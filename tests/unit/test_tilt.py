@@ -69,6 +69,27 @@ def test_background_image_of_a_result_follows_the_tilt_unless_the_level_is_given
     assert np.ptp(result.background_image) == 0.0
 
 
+@pytest.mark.parametrize("from_data", [False, True])
+def test_a_map_of_a_tilted_sky_is_taken_as_it_is(from_data):
+    plane, image = make_sky()
+    level = plane + 50.0
+
+    def give_map(data):
+        return level + (0.1 * np.median(data) if from_data else 0.0)
+
+    phot = bp.BasicPSFPhotometry(
+        psf_model=bp.IntegratedGaussianPRF(sigma=1.5),
+        fitshape=9,
+        bkg_estimator=give_map,
+        fit_background=False,
+        sampler=False,
+    )
+    result = phot(image, error=5.0, positions={"x_0": [50.0], "y_0": [40.0]})
+    # The median of the data, without a tilt or with it, is 50 to the noise of 12 000 pixels: 0.06.
+    expected = level + (5.0 if from_data else 0.0)
+    np.testing.assert_allclose(result.background_image, expected, atol=0.1)
+
+
 def test_bad_columns_at_equal_steps_do_not_hide_a_tilt():
     plane, image = make_sky(shape=(240, 240))
     bad = np.zeros(image.shape, dtype=bool)
