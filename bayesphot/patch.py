@@ -232,7 +232,7 @@ def cut_batch(
     )
     free, free_start = _free_codes(source_start, settings, sampling)
     noise = _noise_in_patches(weight, pixel_start)
-    flat = _flat_places(rows, pixel_start, pixels.data.shape) if _needs_places(pixels) else None
+    flat = _flat_places(rows, pixels.data.shape) if _needs_places(pixels) else None
     batch = Batch(
         psf=settings.psf.data,
         noise_kind=np.full(n_group, pixels.noise.kind, dtype=np.int64),
@@ -313,13 +313,15 @@ def _needs_places(pixels: Pixels) -> bool:
     return pixels.noise.kind != NORMAL_NOISE or pixels.nuisance is not None
 
 
-def _flat_places(rows: np.ndarray, pixel_start: np.ndarray, shape) -> np.ndarray:
+def _flat_places(rows: np.ndarray, shape) -> np.ndarray:
     """Return the place in the flattened image of each pixel of all patches."""
-    places = [
-        ((r0 + np.arange(n_row))[:, None] * shape[1] + c0 + np.arange(n_col)).ravel()
-        for n_row, n_col, r0, c0 in rows
-    ]
-    return np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    n_row, n_col, first_row, first_col = rows.T
+    # Lines of pixels: their numbers in their patches, and where each begins, in image and patches.
+    number = np.arange(n_row.sum()) - np.repeat(np.cumsum(n_row) - n_row, n_row)
+    place = np.repeat(first_row * shape[1] + first_col, n_row) + number * shape[1]
+    length = np.repeat(n_col, n_row)
+    start = np.cumsum(length) - length
+    return np.repeat(place - start, length) + np.arange(length.sum())
 
 
 def _cut_known(pixels: Pixels, flat: np.ndarray | None) -> np.ndarray:

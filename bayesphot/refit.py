@@ -11,9 +11,9 @@ from bayesphot.astropy_fit import fit_groups_with
 from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.fitting import GroupFit, fit_groups, joint_sizes, score_shapes
 from bayesphot.kernels import batches
-from bayesphot.kernels.structs import N_SHAPE_PRIOR, SHAPE, SHAPE_MEAN, SHAPE_PRECISION
+from bayesphot.kernels.structs import FLUX, N_SHAPE_PRIOR, SHAPE, SHAPE_MEAN, SHAPE_PRECISION, X, Y
 from bayesphot.patch import GroupData, cut_batch
-from bayesphot.render import render_sources
+from bayesphot.render import render_changes, render_sources
 from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
@@ -28,6 +28,8 @@ PART_SIZE = 500
 MAX_SWEEPS = 8
 #: A group is fitted again where its neighbours' model moved by more than this many sigma.
 WING_TOLERANCE = 0.02
+#: Neighbours that come back by this share of their last move do not settle by themselves in time.
+SWING = 0.5
 #: Steps of the image's shapes, each a Newton step from the groups' summed scores.
 MAX_SHAPE_STEPS = 8
 #: A hundredth of a percent of the width moves a flux by a fiftieth of a percent at most.
@@ -121,7 +123,9 @@ def _sweep(
 ) -> Scene:
     """Fit dirty groups, then those whose neighbours moved, until none does.
 
-    More starts are tried in the first sweep: the others go on from the best of them.
+    More starts are tried in the first sweep: the others go on from the best of them. Groups are
+    fitted at once, each given the others as they were. Where some lie on each other, each makes up
+    for all others, too much together: groups whose neighbours swing back go half the way.
     """
     n_group = scene.grouped.n_group
     carried = None if dirty is None else scene.fit
@@ -129,6 +133,7 @@ def _sweep(
     store = _FitStore(scene, settings, carried)
     value = scene.sources.value.copy()
     here = _cut_all(scene, settings)
+    share, last = np.ones(n_group), np.zeros(here.batch.neighbours.size)
     # Neighbours of each group as they were in its last fit.
     seen = here.batch.neighbours.copy()
     if carried is not None and scene.settled is not None:
@@ -138,20 +143,27 @@ def _sweep(
         groups = np.flatnonzero(pending)
         if groups.size == 0:
             break
-        more = restart and number == 0
+        more, stood = restart and number == 0, scene.sources.value
         data, fits = fit_subset(scene, groups, settings, workers, restart=more)
         for part_groups, part_data, part_fit in zip(
             _split(scene.grouped, groups, workers), data, fits, strict=True
         ):
+            part_fit = _go_part_way(
+                part_fit, value[part_data.member], share[part_groups], part_data
+            )
             store.put(part_groups, part_fit)
             value[part_data.member] = part_fit.source
         fitted = np.repeat(pending, np.diff(here.batch.pixel_start))
         seen[fitted] = here.batch.neighbours[fitted]
         sources = replace(scene.sources, value=value.copy())
-        model = render_sources(scene.pixels.data.shape, sources.value, settings.psf)
+        model = render_changes(scene.model, stood, sources.value, settings.psf)
         scene = replace(scene, sources=sources, model=model)
         here = _cut_all(scene, settings)
         pending = _find_moved(here, seen)
+        if (share < 1.0).any():
+            pending |= (share < 1.0) & _find_steps(scene, store.fit, stood, settings)
+        share[pending & _find_swings(here, seen, last)] *= 0.5
+        last = here.batch.neighbours - seen
     if pending.any():
         log.info("%d groups still moved with their neighbours when the sweeps ended", pending.sum())
     return replace(scene, fit=store.fit, settled=None)
@@ -169,6 +181,35 @@ def _find_moved(data: GroupData, seen: np.ndarray) -> np.ndarray:
     """Return which groups' neighbours moved by more than the tolerance since their last fit."""
     moved = np.abs(data.batch.neighbours - seen) * np.sqrt(data.batch.weight)
     return np.maximum.reduceat(moved, data.batch.pixel_start[:-1]) > WING_TOLERANCE
+
+
+def _find_swings(data: GroupData, seen: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return which groups' neighbours move back by more than half of what they moved last."""
+    batch = data.batch
+    both = (batch.neighbours - seen) * last * batch.weight, last * last * batch.weight
+    along, size = (np.add.reduceat(part, batch.pixel_start[:-1]) for part in both)
+    return along < -SWING * size
+
+
+def _find_steps(scene: Scene, fit: GroupFit, stood: np.ndarray, settings) -> np.ndarray:
+    """Return which groups' own sources moved by more than the tolerance from where they stood.
+
+    In sigma of the flux; a flux shifted by s of the PSF counts as a flux of that share.
+    """
+    member = scene.grouped.member
+    value, before = scene.sources.value[member], stood[member]
+    step = np.hypot(*(value - before)[:, [X, Y]].T) / settings.psf.sigma * np.abs(value[:, FLUX])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.hypot(step, value[:, FLUX] - before[:, FLUX]) / np.sqrt(fit.conditional)
+    return np.maximum.reduceat(step, scene.grouped.start[:-1]) > WING_TOLERANCE
+
+
+def _go_part_way(fit: GroupFit, old: np.ndarray, share: np.ndarray, data: GroupData) -> GroupFit:
+    """Return the fit of a batch with its sources a share of the way from where they were."""
+    if (share == 1.0).all():
+        return fit
+    share = np.repeat(share, np.diff(data.batch.source_start))[:, None]
+    return replace(fit, source=np.where(share < 1.0, old + share * (fit.source - old), fit.source))
 
 
 class _FitStore:

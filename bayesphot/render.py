@@ -8,7 +8,10 @@ from bayesphot.kernels.patches import render_into
 from bayesphot.kernels.structs import FLUX, X, Y
 from bayesphot.psf import PSFConfig, PSFError
 
-__all__ = ["render_mode", "render_sources"]
+__all__ = ["render_changes", "render_mode", "render_sources"]
+
+#: Where more of the sources changed, all are rendered: nearly all would have to be anyway.
+MOST_CHANGED = 0.2
 
 #: Half the step in ln(sigma) of the central difference that is the mode of the width where its
 #: amplitude is less; the error is a millionth of the mode.
@@ -32,6 +35,47 @@ def render_sources(shape: tuple[int, int], state: np.ndarray, psf: PSFConfig) ->
     state = np.ascontiguousarray(state, dtype=np.float64)
     render_into(image, state[np.isfinite(state).all(axis=1)], psf.data)
     return image
+
+
+def render_changes(
+    model: np.ndarray, before: np.ndarray, after: np.ndarray, psf: PSFConfig
+) -> np.ndarray:
+    """Return the image of sources some of which changed, bit for bit that of `render_sources`.
+
+    Pixels that no changed source reaches keep their value; the others are the sum of all sources
+    that reach them, in their order.
+
+    Parameters
+    ----------
+    model : (ny, nx) array
+        The image of the sources before.
+    before, after : (n, C) arrays
+        The same sources before and after.
+    psf : PSFConfig
+        The PSF.
+    """
+    changed = (before != after).any(axis=1)
+    if changed.mean() > MOST_CHANGED or not (np.isfinite(before) & np.isfinite(after)).all():
+        return render_sources(model.shape, after, psf)
+    touched = np.zeros(model.shape, dtype=bool)
+    for state in (before[changed], after[changed]):
+        for rows, cols in _bound_light(state, psf, model.shape):
+            touched[rows, cols] = True
+    lit = [touched[place].any() for place in _bound_light(after, psf, model.shape)]
+    part = render_sources(model.shape, after[np.array(lit, dtype=bool)], psf)
+    return np.where(touched, part, model)
+
+
+def _bound_light(state: np.ndarray, psf: PSFConfig, shape) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of sources (n, C), none of which is rendered beyond them."""
+    # Two more, as the kernel's middle is the nearest pixel and its reach may round up.
+    half = np.ceil(psf.find_limit(state)).astype(np.int64) + 2
+    bounds = []
+    for column, side in ((Y, shape[0]), (X, shape[1])):
+        middle = np.floor(np.clip(state[:, column], -1e6, 1e6)).astype(np.int64)
+        low, high = np.clip(middle - half, 0, side), np.clip(middle + half + 1, 0, side)
+        bounds.append([slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)])
+    return list(zip(*bounds, strict=True))
 
 
 def render_mode(

@@ -21,6 +21,7 @@ from bayesphot.kernels.structs import (
     PSF_FLOOR,
     PSF_REACH,
     PSF_TABLE,
+    PSF_WIDTH,
     SAMPLED,
     SHAPE,
     PSFData,
@@ -179,6 +180,21 @@ class PSFConfig:
         if self.kind == GAUSSIAN:
             return REACH * self.find_sigma(state)
         return self.find_scale(state) * self.numbers[PSF_REACH]
+
+    def find_limit(self, state: np.ndarray) -> np.ndarray:
+        """Return how far (n,) sources of their flux are rendered at most, pixels."""
+        if self.kind == GAUSSIAN:
+            return REACH * np.exp(state[:, SHAPE])
+        width = np.exp(state[:, SHAPE])
+        if self.kind == ELLIPTICAL:
+            width = np.maximum(width, np.exp(state[:, SHAPE + 1]))
+        scale = width / self.numbers[PSF_WIDTH]
+        light = np.abs(state[:, FLUX])[:, None] * self.numbers[ENVELOPE : ENVELOPE + N_RING]
+        # The envelope only falls; one ring is always rendered. A ring whose light is that of the
+        # floor to rounding counts.
+        floor = (1.0 - 1e-9) * self.numbers[PSF_FLOOR] * scale**2
+        ring = (light >= floor[:, None]).sum(axis=1)
+        return scale * self.numbers[PSF_REACH] * np.maximum(ring, 1) / N_RING
 
     def find_reach(self, state: np.ndarray, level: np.ndarray) -> np.ndarray:
         """Return where sources (n, C) fall under a level (n,), pixels; not before their core ends.
