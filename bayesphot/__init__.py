@@ -70,6 +70,12 @@ if TYPE_CHECKING:
     from .detection import (
         IRAFStarFinder as IRAFStarFinder,
     )
+    from .effective_psf import (
+        PSFBuild as PSFBuild,
+    )
+    from .effective_psf import (
+        build_psf as build_psf,
+    )
     from .flags import (
         Flag as Flag,
     )
@@ -200,6 +206,7 @@ _MODULES = {
     ),
     "datasets": ("make_gaussian_sources", "make_noise_image", "simulate_scene"),
     "detection": ("DAOStarFinder", "IRAFStarFinder"),
+    "effective_psf": ("PSFBuild", "build_psf"),
     "flags": ("Flag", "decode_flags"),
     "grouping": ("DAOGroup", "DBSCANGroup"),
     "growth": ("CurveOfGrowth", "aperture_correction"),

@@ -1,4 +1,4 @@
-"""The command line: ``bayesphot run``, ``calibrate``, ``demo``, ``simulate`` and ``warmup``.
+"""The command line: ``bayesphot run``, ``psf``, ``calibrate``, ``demo``, ``simulate``, ``warmup``.
 
 Only argparse is imported at the top, so that ``bayesphot --help`` answers at once.
 """
@@ -98,6 +98,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bayesphot {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_build(commands)
     _add_calibrate(commands)
     _add_demo(commands)
     _add_simulate(commands)
@@ -120,22 +121,7 @@ def _add_run(commands: Any) -> None:
         "write catalogue (ECSV), draws (NetCDF), images (FITS) and a picture (PNG) to a folder. "
         "FILE[EXT] names an extension by name or number.",
     )
-    run.add_argument("image", metavar="IMAGE", help="FITS file, also FILE[EXT]")
-    run.add_argument("--ext", help="extension of IMAGE: name or number (default: first image)")
-    run.add_argument(
-        "--mask",
-        metavar="FILE|none",
-        help="FITS image, not zero where a pixel is bad (default: the bits of DQ and MASK in the "
-        "file of IMAGE, where it has them); none: no mask",
-    )
-    bits = run.add_mutually_exclusive_group()
-    bits.add_argument(
-        "--dq-bits",
-        metavar="BITS",
-        help="quality bits that make a pixel bad: 4,8 or their sum 12 (default: any)",
-    )
-    bits.add_argument("--dq-ignore", metavar="BITS", help="or the quality bits that do not")
-
+    _add_image(run)
     psf = _add_psf(run, shared=True)
     psf.add_argument(
         "--psf-error",
@@ -145,32 +131,7 @@ def _add_run(commands: Any) -> None:
         "is marginalised in each group; not with --fit-sigma",
     )
 
-    noise = run.add_argument_group("noise (default: see --error)")
-    noise.add_argument(
-        "--error",
-        metavar="FILE|NUMBER|none",
-        help="total 1-sigma error per pixel, image or number (default: ERR, UNCERT, VAR, IVAR ... "
-        "in the file of IMAGE, where it has one, else estimated from the image); none: estimated",
-    )
-    noise.add_argument(
-        "--gain",
-        metavar="G|header",
-        help="electrons per unit of the image, or a keyword (times the exposure time where BUNIT "
-        "is per second)",
-    )
-    noise.add_argument(
-        "--read-noise",
-        metavar="R|header",
-        help="electrons, or a keyword (converted where its comment says ADU or DN); default: "
-        "RDNOISE with --gain header, else 0",
-    )
-
-    noise.add_argument(
-        "--noise",
-        metavar="NAME",
-        help=NOISE_HELP,
-    )
-
+    noise = _add_noise(run)
     noise.add_argument(
         "--correlation",
         type=_least_one,
@@ -223,6 +184,95 @@ def _add_run(commands: Any) -> None:
     _add_overwrite(output)
     _add_quiet(output)
     run.set_defaults(command="run_image")
+
+
+def _add_image(parser: Any) -> None:
+    """Add the image and what is bad in it."""
+    parser.add_argument("image", metavar="IMAGE", help="FITS file, also FILE[EXT]")
+    parser.add_argument("--ext", help="extension of IMAGE: name or number (default: first image)")
+    parser.add_argument(
+        "--mask",
+        metavar="FILE|none",
+        help="FITS image, not zero where a pixel is bad (default: the bits of DQ and MASK in the "
+        "file of IMAGE, where it has them); none: no mask",
+    )
+    bits = parser.add_mutually_exclusive_group()
+    bits.add_argument(
+        "--dq-bits",
+        metavar="BITS",
+        help="quality bits that make a pixel bad: 4,8 or their sum 12 (default: any)",
+    )
+    bits.add_argument("--dq-ignore", metavar="BITS", help="or the quality bits that do not")
+
+
+def _add_noise(parser: Any) -> Any:
+    """Add the noise of an image; returns the group of arguments."""
+    noise = parser.add_argument_group("noise (default: see --error)")
+    noise.add_argument(
+        "--error",
+        metavar="FILE|NUMBER|none",
+        help="total 1-sigma error per pixel, image or number (default: ERR, UNCERT, VAR, IVAR ... "
+        "in the file of IMAGE, where it has one, else estimated from the image); none: estimated",
+    )
+    noise.add_argument(
+        "--gain",
+        metavar="G|header",
+        help="electrons per unit of the image, or a keyword (times the exposure time where BUNIT "
+        "is per second)",
+    )
+    noise.add_argument(
+        "--read-noise",
+        metavar="R|header",
+        help="electrons, or a keyword (converted where its comment says ADU or DN); default: "
+        "RDNOISE with --gain header, else 0",
+    )
+
+    noise.add_argument(
+        "--noise",
+        metavar="NAME",
+        help=NOISE_HELP,
+    )
+    return noise
+
+
+def _add_build(commands: Any) -> None:
+    """Add ``bayesphot psf``."""
+    build = commands.add_parser(
+        "psf",
+        help="the PSF of a FITS image from its own stars",
+        description="Choose bright, isolated stars of a FITS image, solve for their PSF, and write "
+        "it, its error and its modes (FITS, to be given as --psf of run) and a picture (PNG).",
+    )
+    _add_image(build)
+    _add_noise(build)
+    stars = build.add_argument_group("stars and PSF")
+    stars.add_argument("--fwhm", type=_positive, metavar="F", help="pixels (default: measured)")
+    stars.add_argument(
+        "--stars", type=_count, default=100, metavar="N", help="at most (default: 100)"
+    )
+    stars.add_argument(
+        "--saturation", type=_number, metavar="LEVEL", help="pixels at or above it are saturated"
+    )
+    stars.add_argument(
+        "--oversampling", type=_count, metavar="N", help="nodes to a pixel (default: 5 to a FWHM)"
+    )
+    stars.add_argument(
+        "--size", type=_odd, metavar="N", help="side of the PSF, pixels, odd (default: 10 FWHM)"
+    )
+    stars.add_argument(
+        "--degree",
+        type=int,
+        choices=(0, 1, 2),
+        help="of the variation over the image (default: what the stars' criterion prefers)",
+    )
+    stars.add_argument(
+        "--mesh", type=_count, metavar="N", help="tiles of the sky, pixels (default: 15 FWHM of 3)"
+    )
+    output = build.add_argument_group("output")
+    output.add_argument("--out", metavar="FILE.fits", help="(default: IMAGE's name_psf.fits)")
+    _add_overwrite(output)
+    _add_quiet(output)
+    build.set_defaults(command="build_psf")
 
 
 def _add_psf(parser: Any, *, shared: bool = False) -> Any:

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from .readers import FitsImage
 
-__all__ = ["UsageError", "run_calibration", "run_demo", "run_image", "warm_up", "write_simulation"]
+__all__ = [
+    "UsageError",
+    "build_psf",
+    "run_calibration",
+    "run_demo",
+    "run_image",
+    "warm_up",
+    "write_simulation",
+]
 
 FWHM_PER_SIGMA = 2.354820045
 #: Names of --noise: the class that takes the numbers, and how those read.
@@ -74,12 +82,56 @@ def run_image(arguments: Namespace) -> None:
     _measure(photometry, data, folder, arguments, error=error, mask=mask)
 
 
-def _name_output(image: str) -> str:
+def build_psf(arguments: Namespace) -> None:
+    """Build the PSF of one FITS image."""
+    from .readers import ReadError
+
+    path = Path(arguments.out or f"{_name_output(arguments.image, 'psf')}.fits").expanduser()
+    if path.suffix not in (".fits", ".fit"):
+        raise UsageError(f"--out must be a FITS file, FILE.fits, found {path}")
+    _check_output(path, overwrite=arguments.overwrite, kind="file")
+    notes: list[str] = []
+    # ReadError is a ValueError.
+    with _refuse_bad_use(ReadError):
+        image, error, mask = _read_images(arguments)
+        noise = _choose_noise(arguments, image.header, image.unit, notes=notes)
+    begin = time.perf_counter()
+    with _refuse_bad_use(ValueError):
+        build = bp.build_psf(
+            image.to_nddata(),
+            error=error,
+            mask=mask,
+            fwhm=arguments.fwhm,
+            n_stars=arguments.stars,
+            oversampling=arguments.oversampling,
+            size=arguments.size,
+            degree=arguments.degree,
+            saturation=arguments.saturation,
+            noise=noise,
+            bkg_estimator=None if arguments.mesh is None else _choose_sky(arguments),
+        )
+    with _refuse_bad_use(FileExistsError, PermissionError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        build.write(path, overwrite=arguments.overwrite)
+        picture = path.with_suffix(".png")
+        build.plot(path=picture)
+    if not arguments.quiet:
+        print(
+            "\n".join(
+                [f"image: {image.extension} of {arguments.image}", *image.planes.notes, *notes]
+            )
+        )
+        print(build.summary())
+        print(f"time {time.perf_counter() - begin:.1f} s{_describe_memory()}")
+        print(f"written to {path} and {picture}")
+
+
+def _name_output(image: str, what: str = "bayesphot") -> str:
     """Return "m92_bayesphot" for "path/m92.fits.gz[SCI]"."""
     name = Path(image).name.partition("[")[0]
     for suffix in (".gz", ".fits", ".fit", ".fts"):
         name = name.removesuffix(suffix)
-    return f"{name}_bayesphot"
+    return f"{name}_{what}"
 
 
 def _check_output(path: Path, *, overwrite: bool, kind: str) -> None:

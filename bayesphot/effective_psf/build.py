@@ -96,7 +96,7 @@ def build_psf(
     bkg_estimator : callable, optional
         Sky; None: `MeshBackground`, `MMMBackground` of small images.
     n_iter : int
-        Rounds at most.
+        Rounds at most, 3 or more: the first two fit the first guess.
 
     Returns
     -------
@@ -114,8 +114,7 @@ def build_psf(
     >>> import bayesphot as bp
     >>> scene = bp.simulate_scene((200, 200), n_sources=40, sigma=1.5, flux_range=(5e3, 5e4),
     ...                           background=20.0, noise=3.0, min_separation=12, seed=3)
-    >>> from bayesphot.effective_psf import build_psf
-    >>> build = build_psf(scene.image, error=scene.error)
+    >>> build = bp.build_psf(scene.image, error=scene.error)
     >>> abs(build.fwhm / (2.355 * 1.5) - 1.0) < 0.03
     True
     """
@@ -152,7 +151,7 @@ def build_psf(
 def _check_arguments(n_stars, oversampling, size, degree, n_iter, fwhm, saturation) -> None:
     """Raise TypeError or ValueError for arguments that cannot be."""
     check_integer("n_stars", n_stars, least=1)
-    check_integer("n_iter", n_iter, least=1)
+    check_integer("n_iter", n_iter, least=3)
     if oversampling is not None and check_integer("oversampling", oversampling, least=1) > 12:
         raise ValueError(f"oversampling must be at most 12, found {oversampling}")
     if size is not None and check_integer("size", size, least=5) % 2 == 0:
