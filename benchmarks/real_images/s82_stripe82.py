@@ -5,7 +5,9 @@
 The frame is searched blind with the survey's PSF at nine places. The zero point is removed once for
 each list, as the median difference from the coadd of its stars at r < 20. Errors of the coadd:
 those of this frame over the square root of its 20 runs, and 1 %, to which it is calibrated (Annis
-et al. 2014, ApJ 794, 120).
+et al. 2014, ApJ 794, 120). The errors of the frame are those of single pixels: by how much its sky
+scatters more in sums over the PSF is measured where the first fit sees no light, and is the
+``correlation`` of the noise of the last one.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from comparison import (
     print_table,
     robust_sd,
 )
+from scipy.signal import fftconvolve
 
 import bayesphot as bp
 
@@ -41,6 +44,9 @@ COADD_CALIBRATION = 0.01
 BINS = ((14, 18), (18, 19), (19, 20), (20, 21), (21, 22))
 #: Resamplings of the stars of a bin, for the standard error of a ratio of scatters.
 N_BOOTSTRAP = 1000
+#: Where the model is under this share of the noise, the sky is blank; pixels of the filter's side.
+BLANK = 0.1
+FILTER = 25
 #: objc_type of a star in the survey's list.
 STAR = 6
 
@@ -91,7 +97,7 @@ def read_survey(path: Path) -> Stars:
         return Stars(*(np.array(rows[name], dtype=float) for name in names))
 
 
-def configure(frame: Frame, *, psf_error=None, n_jobs: int = 2):
+def configure(frame: Frame, *, psf_error=None, noise=None, n_jobs: int = 2):
     """Return the photometry: settings that follow from the PSF's FWHM alone."""
     fwhm = frame.psf.fwhm
     return bp.IterativelySubtractedPSFPhotometry(
@@ -102,9 +108,29 @@ def configure(frame: Frame, *, psf_error=None, n_jobs: int = 2):
         bkg_estimator=bp.MeshBackground(64),
         fit_background="prior",
         psf_error=psf_error,
+        noise=noise,
         n_jobs=n_jobs,
         seed=SEED,
     )
+
+
+def measure_correlation(result, frame: Frame) -> float:
+    """Return by how much the blank sky scatters more in sums over the PSF than its pixels say."""
+    middle, (y, x) = FILTER // 2, np.indices((FILTER, FILTER))
+    side = frame.image.shape[0] // 2
+    psf = frame.psf.evaluate(x + side - middle, y + side - middle, 1.0, side, side, 1.0)[::-1, ::-1]
+    weight = frame.error**-2.0
+    score = fftconvolve(result.residual_image * weight, psf, mode="same")
+    sums = score / np.sqrt(fftconvolve(weight, psf**2, mode="same"))
+    blank = np.abs(result.model_image - result.background_image) < BLANK * frame.error
+    inner = np.zeros_like(blank)
+    inner[FILTER:-FILTER, FILTER:-FILTER] = True
+    pixels = robust_sd((result.residual_image / frame.error)[blank & inner])
+    found = robust_sd(sums[blank & inner])
+    print(
+        f"blank sky, {blank.mean():.2f} of it: pixels {pixels:.3f}, sums over the PSF {found:.3f}"
+    )
+    return max(found, 1.0)
 
 
 def read_stars(table) -> Stars:
@@ -175,10 +201,11 @@ def print_survey_pulls(survey: Stars, coadd: Stars) -> None:
         )
 
 
-def compare(stars: Stars, modelled: Stars, coadd: Stars, survey: Stars) -> list[Row]:
-    """Return all rows: with the PSF taken for exact, and with its error in the model."""
-    row, row_modelled = (pair_with_coadd(each, coadd) for each in (stars, modelled))
-    ours = subtract_coadd(stars, coadd, row)
+def compare(lists: dict[str, Stars], coadd: Stars, survey: Stars) -> list[Row]:
+    """Return all rows: scatter of the first list, then the pulls of each by its name."""
+    first = next(iter(lists.values()))
+    row = pair_with_coadd(first, coadd)
+    ours = subtract_coadd(first, coadd, row)
     theirs = subtract_coadd(survey, coadd, pair_with_coadd(survey, coadd))
     bright = coadd.mag < 21.5
     found = row >= 0
@@ -189,32 +216,40 @@ def compare(stars: Stars, modelled: Stars, coadd: Stars, survey: Stars) -> list[
     ]
     rows += compare_scatter(ours, theirs, coadd.mag)
     print_survey_pulls(survey, coadd)
-    pulls = find_pulls(stars, coadd, row, ours)
-    modelled_pulls = find_pulls(
-        modelled, coadd, row_modelled, subtract_coadd(modelled, coadd, row_modelled)
-    )
-    for name, values in (("", pulls), (", PSF error modelled", modelled_pulls)):
-        here = (coadd.mag >= 20.0) & (coadd.mag < 22.0) & np.isfinite(values)
+    for name, stars in lists.items():
+        row = pair_with_coadd(stars, coadd)
+        pulls = find_pulls(stars, coadd, row, subtract_coadd(stars, coadd, row))
+        here = (coadd.mag >= 20.0) & (coadd.mag < 22.0) & np.isfinite(pulls)
         what = f"robust sd of difference over error, r = 20 to 22{name}"
-        rows.append(asked_within(what, robust_sd(values[here]), (0.9, 1.15), here.sum(), SEED))
-        here = (coadd.mag < 20.0) & np.isfinite(values)
+        rows.append(asked_within(what, robust_sd(pulls[here]), (0.9, 1.15), here.sum(), SEED))
+        print(f"{what}: standard error {1.17 / np.sqrt(here.sum()):.2f}")
+        here = (coadd.mag < 20.0) & np.isfinite(pulls)
         what = f"the same, r < 20{name}"
         high = 1.3 if name else np.inf
-        rows.append(asked_within(what, robust_sd(values[here]), (0.0, high), here.sum(), SEED))
+        rows.append(asked_within(what, robust_sd(pulls[here]), (0.0, high), here.sum(), SEED))
     return rows
 
 
 def measure(folder: Path, *, n_jobs: int = 2) -> list[Row]:
-    """Measure the frame with the PSF taken for exact and with its error; return all rows."""
+    """Measure the frame with more and more of its errors in the model; return all rows."""
     path = folder / "s82_r.fits.gz"
     frame = read_frame(path)
-    lists = []
-    for psf_error in (None, bp.PSFError()):
-        phot = configure(frame, psf_error=psf_error, n_jobs=n_jobs)
-        table = phot(frame.image, error=frame.error).table
-        print(f"{len(table)} sources with psf_error={psf_error!r}")
-        lists.append(read_stars(table))
-    return compare(*lists, read_coadd(path), read_survey(path))
+
+    def run(psf_error=None, noise=None):
+        phot = configure(frame, psf_error=psf_error, noise=noise, n_jobs=n_jobs)
+        result = phot(frame.image, error=frame.error)
+        print(f"{len(result)} sources with psf_error={psf_error!r}, noise={noise!r}")
+        return result
+
+    plain, error = run(), bp.PSFError()
+    noise = bp.NormalNoise(correlation=measure_correlation(plain, frame))
+    results = {
+        "": plain,
+        ", PSF error modelled": run(error),
+        ", PSF error and the sky's correlation modelled": run(error, noise),
+    }
+    lists = {name: read_stars(result.table) for name, result in results.items()}
+    return compare(lists, read_coadd(path), read_survey(path))
 
 
 def main() -> int:
