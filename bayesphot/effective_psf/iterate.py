@@ -315,6 +315,8 @@ def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:
     measured = measure_amplitudes(star, residual, variance + (LEAST_WHITE * own) ** 2, shapes,
                                   nuisance)  # fmt: skip
     x, y = scale_places(stage.stars.select(np.flatnonzero(stage.used)), frame.data.shape)
+    if degree is None and stage.spread is not None and stage.n_round not in CHOSEN:
+        degree = stage.spread.degree
     spread = _choose_spread(measured, x, y, degree)
     white = _measure_white(star, residual, variance, np.concatenate([shapes, nuisance]), own)
     return replace(stage, spread=spread, white=max(white, LEAST_WHITE))

@@ -131,8 +131,9 @@ def find_spread(amplitudes: Amplitudes, x, y, degree: int) -> Spread:
 def _fit_terms(terms, value, precision) -> np.ndarray:
     """Return the polynomials' coefficients (n_term, n_shape) of largest likelihood."""
     n_term, n_shape = terms.shape[1], value.shape[1]
-    normal = np.einsum("sp,sq,sij->piqj", terms, terms, precision)
-    right = np.einsum("sp,sij,sj->pi", terms, precision, value)
+    pairs = terms[:, :, None] * terms[:, None, :]
+    normal = np.tensordot(pairs, precision, axes=(0, 0)).transpose(0, 2, 1, 3)
+    right = terms.T @ np.matmul(precision, value[:, :, None])[:, :, 0]
     size = n_term * n_shape
     solution = np.linalg.lstsq(normal.reshape(size, size), right.ravel(), rcond=None)[0]
     return solution.reshape(n_term, n_shape)

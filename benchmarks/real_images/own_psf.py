@@ -19,6 +19,7 @@ import ngc6871
 import numpy as np
 import s82_stripe82 as s82
 import spitzer_glimpse as glimpse
+from astropy.table import Table
 from comparison import (
     Row,
     add_options,
@@ -124,8 +125,8 @@ def measure_spitzer(folder: Path, pictures: Path | None, n_jobs: int) -> list[Ro
     if pictures is not None:
         draw_profiles(built, glimpse.choose_psf(folder), pictures / "psf_spitzer_flight.png")
     phot = replace(glimpse.configure(built.psf, n_jobs=n_jobs, sampler=False), shape="group")
-    table = phot(mosaic.image, mask=bad).table
-    table["flux_median"] = table["flux_fit"]
+    table = Table(phot(mosaic.image, mask=bad).table, copy=True)
+    table["flux_median"] = np.array(table["flux_fit"])
     table["width_fit"] = 1.0
     area = (glimpse.PIXEL * glimpse.units.arcsec) ** 2
     flux = (glimpse.units.MJy / glimpse.units.sr * area).to(glimpse.units.mJy).value
