@@ -135,6 +135,13 @@ def _add_run(commands: Any) -> None:
         help="quality bits that make a pixel bad: 4,8 or their sum 12 (default: any)",
     )
     bits.add_argument("--dq-ignore", metavar="BITS", help="or the quality bits that do not")
+    run.add_argument(
+        "--saturation",
+        metavar="LEVEL|header",
+        help="pixels from here on, in image units, are saturated: they are masked, and stars with "
+        "such cores measured from their wings; header: SATURATE or SATLEVEL, or a keyword "
+        "(default: a plateau at the top of the image is looked for)",
+    )
 
     psf = _add_psf(run, shared=True)
     psf.add_argument(

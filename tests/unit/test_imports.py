@@ -47,7 +47,7 @@ ROWS = (
     ("saturation",),
     ("sky_positions",),
     ("layout", "catalog", "image", "mismatch", "noise", "priors", "psf", "datasets"),
-    ("flags", "columns", "draws", "readers", "checks", "rowstore", "plane"),
+    ("flags", "columns", "draws", "readers", "boxes", "checks", "rowstore", "plane"),
     ("celestial", "apertures"),
     ("kernels",),
 )
