@@ -7,7 +7,7 @@ import time
 
 from report_rows import Row, print_table
 
-N_STAR = 10_000
+N_STAR = 3000
 FIRST_SEED = 1951
 SNRS = (10.0, 100.0, 1000.0)
 #: Name, sigma of the PSF, sky; of normal noise and of counts.
@@ -18,7 +18,7 @@ CASES = (
     ("FWHM 2.1 px, counts, sky 1", 0.8, True, 1.0),
     ("FWHM 3.5 px, counts, sky 100", 1.5, True, 100.0),
 )
-HITS = (10.0, 20.0, 50.0)
+HITS = (10.0, 20.0)
 WIDTHS = (0.95, 1.02, 1.05, 1.1)
 
 
@@ -51,7 +51,7 @@ def list_rates(what: str, seed: int, **options) -> list[Row]:
 
     clean, _ = flag_stars(N_STAR, seed, hit=0.0, **options)
     # A normal pixel in 1e9 is 6 sigma above its model, and a box has 121.
-    rows = [Row(f"{what}: clean", "at most 1e-4", clean.mean(), 0.0, 1e-4, N_STAR, seed)]
+    rows = [Row(f"{what}: clean", "0", clean.mean(), 0.0, 0.0, N_STAR, seed)]
     for height in HITS:
         hit, near = flag_stars(N_STAR, seed, hit=height, **options)
         text = f"{what}: hit of {height:g} sigma"
