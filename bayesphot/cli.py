@@ -122,6 +122,7 @@ def _add_run(commands: Any) -> None:
         "FILE[EXT] names an extension by name or number.",
     )
     _add_image(run)
+
     psf = _add_psf(run, shared=True)
     psf.add_argument(
         "--psf-error",
@@ -203,6 +204,13 @@ def _add_image(parser: Any) -> None:
         help="quality bits that make a pixel bad: 4,8 or their sum 12 (default: any)",
     )
     bits.add_argument("--dq-ignore", metavar="BITS", help="or the quality bits that do not")
+    parser.add_argument(
+        "--saturation",
+        metavar="LEVEL|header",
+        help="pixels from here on, in image units, are saturated: they are masked, and stars with "
+        "such cores measured from their wings; header: SATURATE or SATLEVEL, or a keyword "
+        "(default: a plateau at the top of the image is looked for)",
+    )
 
 
 def _add_noise(parser: Any) -> Any:
@@ -249,9 +257,6 @@ def _add_build(commands: Any) -> None:
     stars.add_argument("--fwhm", type=_positive, metavar="F", help="pixels (default: measured)")
     stars.add_argument(
         "--stars", type=_count, default=100, metavar="N", help="at most (default: 100)"
-    )
-    stars.add_argument(
-        "--saturation", type=_number, metavar="LEVEL", help="pixels at or above it are saturated"
     )
     stars.add_argument(
         "--oversampling", type=_count, metavar="N", help="nodes to a pixel (default: 5 to a FWHM)"

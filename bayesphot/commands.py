@@ -67,9 +67,10 @@ def run_image(arguments: Namespace) -> None:
         image, error, mask = _read_images(arguments)
         noise = _choose_noise(arguments, image.header, image.unit, notes=notes)
         noise = _scale_noise(noise, arguments)
+        saturation = _choose_saturation(arguments, image.header, notes)
     data = image.to_nddata()
     with _refuse_bad_use(ValueError):
-        photometry = _configure_run(arguments, noise=noise)
+        photometry = _configure_run(arguments, noise=noise, saturation=saturation)
         _check_images(data, error, mask)
     for text in image.warnings:
         warnings.warn(text, UserWarning, stacklevel=2)
@@ -95,6 +96,7 @@ def build_psf(arguments: Namespace) -> None:
     with _refuse_bad_use(ReadError):
         image, error, mask = _read_images(arguments)
         noise = _choose_noise(arguments, image.header, image.unit, notes=notes)
+        saturation = _choose_saturation(arguments, image.header, notes)
     begin = time.perf_counter()
     with _refuse_bad_use(ValueError):
         build = bp.build_psf(
@@ -106,7 +108,7 @@ def build_psf(arguments: Namespace) -> None:
             oversampling=arguments.oversampling,
             size=arguments.size,
             degree=arguments.degree,
-            saturation=arguments.saturation,
+            saturation=saturation,
             noise=noise,
             bkg_estimator=None if arguments.mesh is None else _choose_sky(arguments),
         )
@@ -279,7 +281,25 @@ def _refuse_argument(option: str) -> Iterator[None]:
         raise UsageError(f"argument {option}: {problem}") from problem
 
 
-def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
+def _choose_saturation(arguments: Namespace, header: Any, notes: list[str]) -> float | None:
+    """Return the saturation level, given or from the header; None where nothing is said of it."""
+    from .readers import SATURATION_KEYWORDS, header_value
+
+    if arguments.saturation is None:
+        return None
+    given = None if arguments.saturation == "header" else arguments.saturation
+    with _refuse_argument("--saturation"):
+        level = header_value(header, SATURATION_KEYWORDS, given)
+    if level is None:
+        raise UsageError(
+            f"--saturation header needs {' or '.join(SATURATION_KEYWORDS)} in the header: give the "
+            "level as a number"
+        )
+    notes.append(f"saturation: pixels at {level:g} and above are masked")
+    return level
+
+
+def _configure_run(arguments: Namespace, *, noise: Any, saturation: float | None = None) -> Any:
     """Return the photometry that the options describe."""
     if arguments.psf_error is not None and arguments.fit_sigma:
         raise UsageError(
@@ -301,6 +321,7 @@ def _configure_run(arguments: Namespace, *, noise: Any) -> Any:
         sampler=_choose_sampler(arguments),
         noise=noise,
         psf_error=None if arguments.psf_error is None else bp.PSFError(width=arguments.psf_error),
+        saturation=saturation,
         shape=arguments.shape,
         niters=arguments.niters,
         max_group_size=arguments.max_group_size,

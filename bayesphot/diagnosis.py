@@ -34,6 +34,10 @@ ADVICE = {
     "max_group_size or link at a smaller separation",
     Flag.OFF_PSF_GRID: "outside the places where the PSF is known: valid as far as the PSF of the "
     "edge is",
+    Flag.COSMIC_RAY: "a pixel is sharper than the PSF: mask it (L.A.Cosmic finds them), or "
+    "noise=StudentTNoise(3)",
+    Flag.SATURATED: "the core is saturated and masked, the flux is that of the wings: as good as "
+    "the PSF is there",
     Flag.TRUNCATED: "the box is cut by the border or bad pixels: valid, with larger errors",
     Flag.NO_POSITION: "not measured: the position given is not finite",
     Flag.OFF_IMAGE: "not measured: the position given is off the image",

@@ -53,6 +53,10 @@ class Flag(IntFlag):
     """The run was interrupted before this group was sampled: posterior columns are NaN."""
     OFF_PSF_GRID = 1 << 16
     """The source lies outside the places where the PSF is known: it has that of the edge."""
+    SATURATED = 1 << 17
+    """Its core is saturated and masked: measured from its wings, in a larger box."""
+    COSMIC_RAY = 1 << 18
+    """A pixel in its box is far brighter than the fit, and sharper than the PSF allows."""
 
 
 #: Flags of rows that were not measured at all.

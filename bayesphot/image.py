@@ -43,8 +43,10 @@ class Image:
         World coordinate system, as it came.
     header : dict or None
         Header or metadata, a shallow copy.
-    cores : ndarray of float (k, 3) or None
-        x, y and radius of saturated cores: stars, though their pixels are bad.
+    cores : ndarray of float (k, 4) or None
+        x, y, radius and level of saturated cores: stars, though their pixels are bad.
+    saturated : ndarray of bool (ny, nx) or None
+        Pixels that are bad because they, or ones beside them, are saturated.
     """
 
     data: np.ndarray
@@ -54,6 +56,7 @@ class Image:
     wcs: Any = None
     header: dict | None = None
     cores: np.ndarray | None = None
+    saturated: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

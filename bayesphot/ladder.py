@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesphot.accept import choose_odds
+from bayesphot.boxes import list_half_sides, make_boxes
 from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.checks import check_integer, check_number
 from bayesphot.collect import Places
 from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
 from bayesphot.kernels.structs import FLAT, NORMAL_NOISE, UNIFORM
-from bayesphot.patch import Pixels, cut_batch, make_boxes
+from bayesphot.patch import Pixels, cut_batch
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import place_sources
 from bayesphot.priors import ScenePrior
@@ -129,8 +130,12 @@ def sample_odds(
     _, grouped = place_sources(joint, scene.pixels, plan, scene)
     mates = np.flatnonzero(grouped.labels == grouped.labels[-1])
     reach = int(math.ceil(max(np.ptp(joint.x[mates]), np.ptp(joint.y[mates])))) + 1
-    own = (joint.x[mates], joint.y[mates], plan.settings.fit_shape, scene.model.shape)
+    shape, saturated = scene.model.shape, scene.pixels.saturated
+    own = (joint.x[mates], joint.y[mates], plan.settings.fit_shape, shape, saturated)
     pixels = _keep_union(scene.pixels, make_boxes(*own))
+    # Saturated cores have larger boxes.
+    larger = list_half_sides(own[0], own[1], own[2], saturated) - np.array(own[2]) // 2
+    reach += int(larger.max())
     # Boxes that each hold those of all members: pixels do not depend on who is there.
     rows, cols = (side + 2 * reach for side in plan.settings.fit_shape)
     plan = replace(plan, settings=replace(plan.settings, fit_shape=(rows, cols)))

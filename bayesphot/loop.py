@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayesphot.boxes import make_boxes
 from bayesphot.catalog import Catalog
 from bayesphot.image import Image
 from bayesphot.kernels.structs import RADIUS
 from bayesphot.observer import Observer
-from bayesphot.patch import Pixels, make_boxes
+from bayesphot.patch import Pixels
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import (
     detect_sources,
@@ -317,5 +318,6 @@ def _finish(scene: Scene, plan: LoopPlan, observer: Observer) -> Scene:
 
 def _boxes(scene: Scene, settings: ModelSettings) -> np.ndarray:
     """Return the fit boxes of all sources."""
-    center = scene.sources.center
-    return make_boxes(center[:, 0], center[:, 1], settings.fit_shape, scene.pixels.data.shape)
+    x, y = scene.sources.center.T
+    shape, saturated = scene.pixels.data.shape, scene.pixels.saturated
+    return make_boxes(x, y, settings.fit_shape, shape, saturated)

@@ -92,8 +92,8 @@ class Observer:
         if nuisance is not None and modes is not None:
             nuisance[: len(modes)] = modes
         noises = PixelNoise(noise, known)
-        cores = self.image.cores
-        return Pixels(data, weight, self.sky, self.sky_error, noises, nuisance, cores)
+        cores, saturated = self.image.cores, self.image.saturated
+        return Pixels(data, weight, self.sky, self.sky_error, noises, nuisance, cores, saturated)
 
     def _doubt(self, model: np.ndarray) -> np.ndarray | float:
         """Return the variance of the PSF's white error, from light that fits have found.

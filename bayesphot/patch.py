@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayesphot.boxes import list_half_sides, make_boxes
 from bayesphot.kernels.patches import cut_patches_into
 from bayesphot.kernels.structs import N_DENSITY, NORMAL_NOISE, Batch, PSFData
 from bayesphot.noise import PixelNoise
@@ -21,7 +22,6 @@ __all__ = [
     "Pixels",
     "SourceState",
     "cut_batch",
-    "make_boxes",
     "make_shared_priors",
     "place_psf",
 ]
@@ -46,8 +46,10 @@ class Pixels:
     nuisance : (J, ny, nx) array or None
         Images of unknown amplitude, one each in every group: linear parameters nobody asked for,
         with the priors of the run's ``nuisance_sd``.
-    cores : (k, 3) array or None
-        x, y and radius of saturated cores, which no finder can see.
+    cores : (k, 4) array or None
+        x, y, radius and level of saturated cores, which no finder can see.
+    saturated : (ny, nx) bool array or None
+        Their pixels: sources with their centres there have larger boxes.
     """
 
     data: np.ndarray
@@ -57,6 +59,7 @@ class Pixels:
     noise: PixelNoise = field(default_factory=PixelNoise)
     nuisance: np.ndarray | None = None
     cores: np.ndarray | None = None
+    saturated: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,19 +153,6 @@ def place_psf(batch: Batch, g: int) -> PSFData:
     return PSFData(batch.psf.kind, first_row, first_col, batch.psf.numbers)
 
 
-def make_boxes(x, y, fit_shape: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """Return fit boxes clipped to the image: (n, 4) first row, end row, first and end column."""
-    rows, cols = fit_shape
-    row = np.floor(np.asarray(y) + 0.5).astype(np.int64)
-    col = np.floor(np.asarray(x) + 0.5).astype(np.int64)
-    box = np.empty((row.size, 4), dtype=np.int64)
-    box[:, 0] = np.clip(row - rows // 2, 0, shape[0])
-    box[:, 1] = np.clip(row + rows // 2 + 1, 0, shape[0])
-    box[:, 2] = np.clip(col - cols // 2, 0, shape[1])
-    box[:, 3] = np.clip(col + cols // 2 + 1, 0, shape[1])
-    return box
-
-
 def cut_batch(
     pixels: Pixels,
     model: np.ndarray,
@@ -199,7 +189,9 @@ def cut_batch(
     """
     if box is None:
         center = sources.center[member]
-        box = make_boxes(center[:, 0], center[:, 1], settings.fit_shape, pixels.data.shape)
+        box = make_boxes(
+            center[:, 0], center[:, 1], settings.fit_shape, pixels.data.shape, pixels.saturated
+        )
         box_start = source_start
     elif box_start is None:
         raise ValueError("box_start must be given with box")
@@ -244,7 +236,7 @@ def cut_batch(
         data=data,
         weight=weight,
         neighbours=neighbours,
-        window=_make_windows(sources, member, value, source_start, rows, noise, settings),
+        window=_make_windows(pixels, sources, member, value, source_start, rows, noise, settings),
         free=free,
         state=value,
         prior=sources.prior[member],
@@ -273,7 +265,9 @@ def _noise_in_patches(weight: np.ndarray, pixel_start: np.ndarray) -> np.ndarray
     return 1.0 / np.sqrt(np.maximum(largest, 1e-300))
 
 
-def _make_windows(sources, member, value, source_start, rows, noise, settings) -> np.ndarray:
+def _make_windows(
+    pixels, sources, member, value, source_start, rows, noise, settings
+) -> np.ndarray:
     """Return each source's window in its patch: its box, or further where its wings count.
 
     Windows are placed on the prior's centre, so that the density is continuous.
@@ -284,8 +278,9 @@ def _make_windows(sources, member, value, source_start, rows, noise, settings) -
     center = sources.center[member]
     row = np.floor(center[:, 1] + 0.5).astype(np.int64) - rows[group, 2]
     col = np.floor(center[:, 0] + 0.5).astype(np.int64) - rows[group, 3]
-    half_row = np.maximum(reach, settings.fit_shape[0] // 2 + 3)
-    half_col = np.maximum(reach, settings.fit_shape[1] // 2 + 3)
+    half = list_half_sides(center[:, 0], center[:, 1], settings.fit_shape, pixels.saturated)
+    half_row = np.maximum(reach, half[:, 0] + 3)
+    half_col = np.maximum(reach, half[:, 1] + 3)
     window = np.empty((member.size, 4), dtype=np.int64)
     window[:, 0] = np.clip(row - half_row, 0, rows[group, 0])
     window[:, 1] = np.clip(row + half_row + 1, 0, rows[group, 0])

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from bayesphot.boxes import find_cored, make_boxes
 from bayesphot.catalog import Catalog, build_catalog, sort_order
 from bayesphot.detection import find_sources
 from bayesphot.flags import Flag
 from bayesphot.grouping import group_sources, split_large_groups
-from bayesphot.patch import Pixels, SourceState, make_boxes
+from bayesphot.patch import Pixels, SourceState
 from bayesphot.plan import LoopPlan
 from bayesphot.refit import carry_fits
 from bayesphot.render import render_sources
 from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
-from bayesphot.starts import estimate_flux, set_priors, start_sources
+from bayesphot.starts import estimate_flux, estimate_wings, set_priors, start_sources
 
 __all__ = [
     "detect_sources",
@@ -29,6 +30,9 @@ __all__ = [
     "open_scene",
     "place_sources",
 ]
+
+#: Share of the saturation level that a model must have in a core whose star it knows.
+SERVED = 0.5
 
 
 def detect_sources(
@@ -48,28 +52,36 @@ def detect_sources(
     inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
     place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)
     if pixels.cores is not None:
-        place = _add_cores(place, pixels.cores, model, plan.settings.psf.fwhm)
+        place = _add_cores(place, pixels.cores, pixels.sky, model, plan.settings.psf.fwhm)
     place = np.unique(place, axis=0) if place.size else place.reshape(0, 2)
-    flux = estimate_flux(
-        residual,
-        pixels.weight,
-        place[:, 0],
-        place[:, 1],
-        sigma=plan.settings.psf.sigma,
-        radius=plan.aperture_radius,
-    )
-    return place, flux
+    return place, _measure_light(pixels, residual, place, plan)
 
 
-def _add_cores(place: np.ndarray, cores: np.ndarray, model: np.ndarray, fwhm: float) -> np.ndarray:
-    """Return the places and those of saturated cores that the model has nothing of yet.
+def _measure_light(pixels: Pixels, residual: np.ndarray, place: np.ndarray, plan: LoopPlan):
+    """Return start fluxes (n,): those in apertures, of saturated cores those of their wings."""
+    x, y = place.T
+    psf = plan.settings.psf
+    radius = plan.aperture_radius
+    flux = estimate_flux(residual, pixels.weight, x, y, sigma=psf.sigma, radius=radius)
+    cored = find_cored(x, y, pixels.saturated)
+    if cored.any():
+        shape = plan.settings.fit_shape
+        box = make_boxes(x[cored], y[cored], shape, residual.shape, pixels.saturated)
+        flux[cored] = estimate_wings(residual, pixels.weight, x[cored], y[cored], box, psf)
+    return flux
 
-    What lies within a FWHM of their rims is a second sight of them; once their wings are in the
+
+def _add_cores(place, cores, sky, model: np.ndarray, fwhm: float) -> np.ndarray:
+    """Return the places and those of saturated cores that the model has no star for yet.
+
+    A star that saturates fills its core to the level, or half of it where the fit is poor. What
+    lies within a FWHM of the rim of such a core is a second sight of it; once its wings are in the
     model, it is not.
     """
     ny, nx = model.shape
     col, row = (np.floor(cores[:, i] + 0.5).astype(int) for i in (0, 1))
-    cores = cores[model[np.clip(row, 0, ny - 1), np.clip(col, 0, nx - 1)] == 0.0]
+    middle = np.clip(row, 0, ny - 1), np.clip(col, 0, nx - 1)
+    cores = cores[model[middle] < SERVED * (cores[:, 3] - sky[middle])]
     distance = np.hypot(*(place[:, None] - cores[:, :2]).transpose(2, 0, 1)) - cores[:, 2]
     return np.concatenate([cores[:, :2], place[np.all(distance > fwhm, axis=1)]])
 
@@ -101,7 +113,8 @@ def flag_unmeasurable(catalog: Catalog, pixels: Pixels, settings: ModelSettings)
     total[1:, 1:] = good.cumsum(axis=0).cumsum(axis=1)
     flags = catalog.flags.copy()
     open_rows = np.flatnonzero(flags == 0)
-    box = make_boxes(catalog.x[open_rows], catalog.y[open_rows], settings.fit_shape, good.shape)
+    x, y = catalog.x[open_rows], catalog.y[open_rows]
+    box = make_boxes(x, y, settings.fit_shape, good.shape, pixels.saturated)
     count = (
         total[box[:, 1], box[:, 3]]
         - total[box[:, 0], box[:, 3]]
@@ -118,14 +131,8 @@ def estimate_starts(catalog: Catalog, pixels: Pixels, plan: LoopPlan) -> Catalog
     """Return the catalogue with an aperture's flux where a measurable source has no start flux."""
     unknown = ~np.isfinite(catalog.flux) & (catalog.flags == 0)
     flux = catalog.flux.copy()
-    flux[unknown] = estimate_flux(
-        pixels.data,
-        pixels.weight,
-        catalog.x[unknown],
-        catalog.y[unknown],
-        sigma=plan.settings.psf.sigma,
-        radius=plan.aperture_radius,
-    )
+    place = np.column_stack([catalog.x[unknown], catalog.y[unknown]])
+    flux[unknown] = _measure_light(pixels, pixels.data, place, plan)
     return replace(catalog, flux=flux)
 
 
@@ -146,7 +153,7 @@ def place_sources(
         value[known] = before.sources.value[old[known]]
         if plan.settings.shape == "image" and known.size:
             value[:, 3] = value[known[0], 3]
-    grouped = group_catalog(catalog, plan)
+    grouped = group_catalog(catalog, plan, pixels.saturated)
     sources = set_priors(
         SourceState(value, fresh.prior),
         fresh.value,
@@ -173,10 +180,15 @@ def extend_scene(scene: Scene, catalog: Catalog, plan: LoopPlan) -> Scene:
     return carry_fits(scene, extended, plan.settings)
 
 
-def group_catalog(catalog: Catalog, plan: LoopPlan) -> Grouped:
-    """Group sources by the group maker, joined with the groups that were given."""
+def group_catalog(catalog: Catalog, plan: LoopPlan, saturated: np.ndarray | None = None) -> Grouped:
+    """Group sources by the group maker, joined with the groups that were given.
+
+    What lies in the box of a star with a saturated core is of its group: how bright its wings are
+    is not known without them.
+    """
     known = catalog.group_id >= 0
-    if not known.any():
+    cored = find_cored(catalog.x, catalog.y, saturated)
+    if not known.any() and not cored.any():
         grouping = group_sources(
             plan.group_maker, catalog.x, catalog.y, max_group_size=plan.max_group_size
         )
@@ -185,13 +197,31 @@ def group_catalog(catalog: Catalog, plan: LoopPlan) -> Grouped:
         labels = catalog.group_id
     else:
         made = group_sources(plan.group_maker, catalog.x, catalog.y).labels
-        labels = _join_labels(made, catalog.group_id)
+        made = _join_cored(made, catalog, cored, plan.settings.fit_shape, saturated)
+        labels = _join_labels(made, catalog.group_id) if known.any() else made
     was_split = np.zeros(len(catalog), dtype=bool)
     if plan.max_group_size is not None:
         labels, was_split = split_large_groups(
             labels, catalog.x, catalog.y, max_size=plan.max_group_size
         )
     return Grouped.from_labels(labels, was_split)
+
+
+def _join_cored(
+    labels: np.ndarray, catalog: Catalog, cored: np.ndarray, fit_shape, saturated
+) -> np.ndarray:
+    """Return the groups, joined where a member lies in the box of a cored source."""
+    if not cored.any():
+        return labels
+    x, y = catalog.x, catalog.y
+    box = make_boxes(x[cored], y[cored], fit_shape, saturated.shape, saturated)
+    inside = (box[:, :1] <= y + 0.5) & (y + 0.5 < box[:, 1:2])
+    inside &= (box[:, 2:3] <= x + 0.5) & (x + 0.5 < box[:, 3:])
+    joined = labels.copy()
+    for k, mates in zip(np.flatnonzero(cored), inside, strict=True):
+        together = np.isin(joined, joined[mates | (np.arange(x.size) == k)])
+        joined[together] = joined[k]
+    return joined
 
 
 def _join_labels(made: np.ndarray, given: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Saturated cores: plateaus at the top of an image, found in the data and masked.
+"""Saturated cores: pixels at a given level, or plateaus at the top of an image, masked.
 
 A detector that cannot count higher leaves several adjacent pixels at one and the same value, the
 image's largest. Noise makes such ties all but impossible elsewhere: they are looked for only where
 that value stands far out of the image. Two or four equal pixels can be those of a star without
-noise that is centred between them; five cannot.
+noise that is centred between them; five cannot. Where the level is given, nothing is looked for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST = 0.2
 
 @dataclass(frozen=True)
 class Plateau:
-    """The value at which an image is cut off, and how many pixels have it."""
+    """The value at which an image is cut off, and how many pixels have reached it."""
 
     level: float
     n_pixel: int
@@ -68,24 +68,46 @@ def find_plateau(image: Image) -> tuple[Plateau, np.ndarray] | None:
     return Plateau(level, count), top
 
 
-def mask_plateau(image: Image) -> tuple[Image, Plateau | None]:
-    """Return the image with saturated pixels masked, and what was found."""
-    found = find_plateau(image)
+def mask_plateau(image: Image, level: float | None = None) -> tuple[Image, Plateau | None]:
+    """Return the image with saturated pixels masked, and what was found.
+
+    Parameters
+    ----------
+    image : Image
+        The prepared image.
+    level : float, optional
+        Pixels from here on are saturated; None: those of the plateau, if there is one.
+    """
+    found = find_plateau(image) if level is None else _find_above(image, level)
     if found is None:
         return image, None
     plateau, top = found
     log.info(
-        "masked %d pixels at the image's largest value, %g, and those beside them: several are "
-        "adjacent, as where stars are saturated",
-        plateau.n_pixel,
-        plateau.level,
+        "masked %d pixels %s, and those beside them", plateau.n_pixel, _explain(plateau, level)
     )
     grown = _grow(top)
     data = np.where(grown, 0.0, image.data)
     error = None if image.error is None else np.where(grown, 1.0, image.error)
     good = image.good & ~grown
-    cores = _find_cores(top, grown)
-    return replace(image, data=data, good=good, error=error, cores=cores), plateau
+    cores = _find_cores(top, grown, plateau.level)
+    masked = replace(image, data=data, good=good, error=error, cores=cores, saturated=grown)
+    return masked, plateau
+
+
+def _find_above(image: Image, level: float) -> tuple[Plateau, np.ndarray] | None:
+    """Return what of an image is at a level or above it, None where nothing is."""
+    top = image.good & (image.data >= level)
+    return (Plateau(level, int(top.sum())), top) if top.any() else None
+
+
+def _explain(plateau: Plateau, level: float | None) -> str:
+    """Return which pixels are saturated."""
+    if level is not None:
+        return f"at or above the saturation level, {plateau.level:g}"
+    return (
+        f"at the image's largest value, {plateau.level:g}: several are adjacent, as where stars "
+        "are saturated"
+    )
 
 
 def _grow(top: np.ndarray) -> np.ndarray:
@@ -98,11 +120,26 @@ def _grow(top: np.ndarray) -> np.ndarray:
     return binary_dilation(top)
 
 
-def _find_cores(top: np.ndarray, grown: np.ndarray) -> np.ndarray:
-    """Return x, y and radius (k, 3) of each patch of bad pixels: the saturated ones' centroid."""
-    from scipy.ndimage import center_of_mass, label
+def _find_cores(top: np.ndarray, grown: np.ndarray, level: float) -> np.ndarray:
+    """Return x, y, radius and level (k, 4) of each patch of bad pixels.
+
+    The place is the centroid of its saturated pixels about the point that lies deepest in it, so
+    that a trail of bled charge, which is narrow, moves it little.
+    """
+    from scipy.ndimage import distance_transform_edt, find_objects, label
 
     patches, n = label(grown, structure=np.ones((3, 3)))
-    center = np.array(center_of_mass(top, patches, np.arange(1, n + 1)))
-    radius = np.sqrt(np.bincount(patches.ravel())[1:] / np.pi)
-    return np.column_stack([center[:, ::-1], radius])
+    cores = np.empty((n, 4))
+    for k, here in enumerate(find_objects(patches)):
+        mine = np.pad(patches[here] == k + 1, 1)
+        depth = distance_transform_edt(mine)[1:-1, 1:-1]
+        row, col = np.nonzero(depth >= depth.max() - 0.5)
+        # Of a trail alone, too, one pixel and not the middle of all.
+        middle = np.argmin(np.hypot(row - row.mean(), col - col.mean()))
+        rows, cols = np.nonzero(top[here] & (patches[here] == k + 1))
+        near = np.hypot(rows - row[middle], cols - col[middle]) <= 1.5 * depth.max()
+        cores[k, 0] = here[1].start + cols[near].mean()
+        cores[k, 1] = here[0].start + rows[near].mean()
+        cores[k, 2] = np.sqrt(np.count_nonzero(mine) / np.pi)
+    cores[:, 3] = level
+    return cores

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bayesphot.kernels.columns import fill_places
 from bayesphot.kernels.structs import (
     CENTER_X,
     CENTER_Y,
@@ -30,7 +31,14 @@ from bayesphot.priors import SHAPE_WIDTH, LogNormal, PriorSet
 from bayesphot.psf import PSFConfig
 from bayesphot.settings import ModelSettings
 
-__all__ = ["estimate_flux", "find_flux_errors", "find_radii", "set_priors", "start_sources"]
+__all__ = [
+    "estimate_flux",
+    "estimate_wings",
+    "find_flux_errors",
+    "find_radii",
+    "set_priors",
+    "start_sources",
+]
 
 #: Radii of the position discs in FWHM: alone, and where discs of the first radius meet.
 ALONE = 1.0
@@ -71,6 +79,33 @@ def estimate_flux(data, weight, x, y, *, sigma: float, radius: float | None) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         flux = light / share
     return np.where(share > 1e-3, flux, 0.0)
+
+
+def estimate_wings(data, weight, x, y, box, psf: PSFConfig) -> np.ndarray:
+    """Return fluxes (n,) by linear least squares of the PSF on the good pixels of boxes.
+
+    Parameters
+    ----------
+    data, weight : (ny, nx) arrays
+        Sky-subtracted data; weight 0 on bad pixels, which are left out.
+    x, y : (n,) arrays
+        Positions.
+    box : (n, 4) int array
+        First row, end row, first and end column of each box.
+    psf : PSFConfig
+        The PSF, of the shape it starts from.
+    """
+    flux = np.zeros(len(box))
+    for k, (r0, r1, c0, c1) in enumerate(box):
+        row, col = (grid.ravel() for grid in np.mgrid[r0:r1, c0:c1])
+        unit = np.empty((1, row.size))
+        source = np.concatenate([[x[k], y[k], 1.0], psf.columns_start])
+        fill_places(psf.data, source, col.astype(float), row.astype(float), unit)
+        w = weight[row, col]
+        information = w @ unit[0] ** 2
+        if information > 0.0:
+            flux[k] = (w * unit[0]) @ data[row, col] / information
+    return flux
 
 
 def start_sources(catalog, settings: ModelSettings) -> SourceState:

@@ -13,11 +13,12 @@ from functools import cache, partial
 import numpy as np
 
 from bayesphot.accept import Fitted, Odds, choose_odds, decide, weigh_fit
+from bayesphot.boxes import make_boxes
 from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.kernels.structs import FLUX
 from bayesphot.mismatch import measure_mismatch
 from bayesphot.outliers import count_deviance, fit_on_trial, weigh_skies
-from bayesphot.patch import GroupData, cut_batch, make_boxes
+from bayesphot.patch import GroupData, cut_batch
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import detect_sources, place_sources
 from bayesphot.priors import Normal
@@ -279,7 +280,9 @@ def _cut_chosen(
     for i in full:
         mates = whole.member[batch.source_start[i] : batch.source_start[i + 1]]
         x, y = trial.sources.center[mates].T
-        boxes.append(make_boxes(x, y, settings.fit_shape, trial.model.shape))
+        boxes.append(
+            make_boxes(x, y, settings.fit_shape, trial.model.shape, trial.pixels.saturated)
+        )
         pixels.append(batch.neighbours[batch.pixel_start[i] : batch.pixel_start[i + 1]])
     data = cut_batch(
         trial.pixels,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayesphot.assemble.rays import find_rays
 from bayesphot.assemble.report import Report
+from bayesphot.boxes import find_cored, list_half_sides
 from bayesphot.flags import Flag
 from bayesphot.kernels import batches
 from bayesphot.kernels.structs import CONVERGED, DEGENERATE, RADIUS
@@ -21,8 +23,11 @@ def find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nda
     scene, settings = report.scene, report.settings
     member = scene.grouped.member
     flags = np.zeros(member.size, dtype=np.int64)
-    full = settings.fit_shape[0] * settings.fit_shape[1]
-    flags[box_pixels < full] |= int(Flag.TRUNCATED)
+    center = scene.sources.center[member]
+    saturated = scene.pixels.saturated
+    half = list_half_sides(center[:, 0], center[:, 1], settings.fit_shape, saturated)
+    flags[box_pixels < np.prod(2 * half + 1, axis=1)] |= int(Flag.TRUNCATED)
+    flags[find_cored(center[:, 0], center[:, 1], saturated)] |= int(Flag.SATURATED)
     status = scene.fitted.group[group, batches.FIT_STATUS]
     flags[(status != CONVERGED) & (status != DEGENERATE)] |= int(Flag.NOT_CONVERGED)
     lost = status == DEGENERATE
@@ -30,13 +35,13 @@ def find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nda
         if not parameter.fixed:
             lost |= ~np.isfinite(parameter.fit_err)
     flags[lost] |= int(Flag.DEGENERATE)
-    center = scene.sources.center[member]
     value = scene.sources.value[member]
     distance = np.hypot(value[:, 0] - center[:, 0], value[:, 1] - center[:, 1])
     flags[distance >= scene.sources.prior[member, RADIUS] * (1.0 - 1e-6)] |= int(Flag.AT_BOUND)
     flags[scene.grouped.was_split[member]] |= int(Flag.FROZEN_NEIGHBOURS)
     flags[~settings.psf.covers(value[:, 0], value[:, 1])] |= int(Flag.OFF_PSF_GRID)
     flags[reduced > POOR_FIT] |= int(Flag.POOR_FIT)
+    flags[find_rays(scene, settings)] |= int(Flag.COSMIC_RAY)
     if report.sampled is None:
         return flags
     stats, budget, done = report.sampled.stats, report.sampled.budget, report.sampled.done

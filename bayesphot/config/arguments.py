@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from astropy.units import UnitConversionError
 
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.config.samplers import EmceeSampler, Sampler
@@ -12,6 +13,7 @@ from bayesphot.image import Image
 from bayesphot.noise import NOISE_MODELS, PoissonNoise
 from bayesphot.priors import check_prior_columns
 from bayesphot.psf import PSFConfig, PSFError
+from bayesphot.readers import SATURATION_KEYWORDS, header_value
 
 
 def check_estimator(value: Any) -> None:
@@ -64,6 +66,40 @@ def check_psf_error(error: Any, psf: PSFConfig, noise: Any) -> None:
             "psf_error.white adds variance, which the counts of PoissonNoise cannot take: give "
             f"white=0 or noise=CCDNoise(gain=1, read_noise=0), found white={error.white!r}"
         )
+
+
+def check_saturation(value: Any) -> None:
+    """Raise TypeError or ValueError for what cannot be a saturation level."""
+    refuse_class("saturation", value)
+    if value is None or (isinstance(value, str) and value == "header"):
+        return
+    if isinstance(value, (str, bool)) or np.ndim(value) > 0:
+        raise TypeError(f"saturation must be a level, 'header' or None, found {value!r}")
+    check_number("saturation", getattr(value, "value", value))
+
+
+def read_saturation(value: Any, image: Image) -> float | None:
+    """Return the saturation level in the unit of an image, None where it is not known."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        level = header_value(image.header, SATURATION_KEYWORDS)
+        if level is None:
+            raise ValueError(
+                f"saturation='header' needs {' or '.join(SATURATION_KEYWORDS)} in the image's "
+                "header, found none: give the level as a number"
+            )
+        return level
+    if not hasattr(value, "unit"):
+        return float(value)
+    try:
+        return float(value.to_value("" if image.unit is None else image.unit))
+    except UnitConversionError:
+        found = "none" if image.unit is None else f"'{image.unit}'"
+        raise ValueError(
+            "saturation must be in the unit of the image: saturation has "
+            f"'{value.unit}', image {found}"
+        ) from None
 
 
 def check_image(image: Image, noise: Any) -> None:

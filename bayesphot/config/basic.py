@@ -24,9 +24,11 @@ from bayesphot.config.arguments import (
     check_image,
     check_noise,
     check_psf_error,
+    check_saturation,
     count_jobs,
     read_fitshape,
     read_sampler,
+    read_saturation,
 )
 from bayesphot.config.describe import describe_run, show_model
 from bayesphot.config.samplers import check_engine, count_kept, plan_sampling
@@ -87,6 +89,11 @@ class BasicPSFPhotometry:
     psf_error : PSFError, optional
         How far the PSF may be from the stars: coherent modes, marginalised, and a white
         remainder. None: the PSF is exact.
+    saturation : number, Quantity or "header", optional
+        Level, in data units, from which on a pixel is saturated; "header": that of SATURATE or
+        SATLEVEL in the image's header. Such pixels and those beside them are masked; a star whose
+        core they are is measured from its wings, in a larger box, and flagged SATURATED. None: a
+        plateau at the top of the image is looked for.
     fit_background : {"prior", "flat", "plane", False}
         The sky of each group: known to the estimator's error, unknown, an unknown plane, or
         fixed at the estimator's level. Without an estimator "prior" is False.
@@ -135,6 +142,7 @@ class BasicPSFPhotometry:
     priors: Any = None
     noise: Any = None
     psf_error: Any = None
+    saturation: Any = None
     fit_background: Any = "prior"
     shape: str = "group"
     aperture_radius: float | None = None
@@ -179,6 +187,7 @@ class BasicPSFPhotometry:
             set_field(self, "priors", given)
         check_noise(self.noise)
         check_psf_error(self.psf_error, psf, self.noise)
+        check_saturation(self.saturation)
         if not isinstance(self.fit_background, (str, bool)) or (
             self.fit_background not in _BACKGROUNDS
         ):
@@ -260,7 +269,8 @@ class BasicPSFPhotometry:
             there is nothing to keep, and the KeyboardInterrupt itself is raised.
         """
         begin = time.perf_counter()
-        prepared, plateau = mask_plateau(prepare_image(image, error, mask, stacklevel=3))
+        prepared = prepare_image(image, error, mask, stacklevel=3)
+        prepared, plateau = mask_plateau(prepared, read_saturation(self.saturation, prepared))
         check_image(prepared, self.noise)
         prepared, problem = _check_wcs(prepared)
         self._warn_of_resampling(prepared)

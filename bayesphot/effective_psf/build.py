@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from astropy.table import QTable
 
 from bayesphot.catalog import read_positions
 from bayesphot.checks import check_integer, check_number
+from bayesphot.config.arguments import check_saturation, read_saturation
 from bayesphot.effective_psf.choose import choose_stars, find_sources, measure_fwhm
 from bayesphot.effective_psf.frame import (
     Frame,
@@ -55,7 +55,7 @@ def build_psf(
     oversampling: int | None = None,
     size: int | None = None,
     degree: int | None = None,
-    saturation: float | None = None,
+    saturation: Any = None,
     noise: Any = None,
     bkg_estimator: Any = None,
     n_iter: int = 8,
@@ -89,8 +89,8 @@ def build_psf(
     degree : int, optional
         0, 1 or 2, of the polynomial in x and y by which the PSF varies over the image; None: what
         the Bayesian information criterion of the stars prefers.
-    saturation : float, optional
-        Pixels at or above this are saturated, beside those of a plateau at the top of the image.
+    saturation : number, Quantity or "header", optional
+        Level of saturation, as for the photometry; None: a plateau at the top of the image.
     noise : noise model, optional
         As for the photometry, e.g. ``CCDNoise(gain, read_noise)``.
     bkg_estimator : callable, optional
@@ -120,12 +120,7 @@ def build_psf(
     """
     _check_arguments(n_stars, oversampling, size, degree, n_iter, fwhm, saturation)
     prepared = prepare_image(image, error, mask, stacklevel=3)
-    if saturation is not None:
-        high = prepared.good & (prepared.data >= saturation)
-        prepared = replace(
-            prepared, good=prepared.good & ~high, data=np.where(high, 0.0, prepared.data)
-        )
-    prepared, _ = mask_plateau(prepared)
+    prepared, _ = mask_plateau(prepared, read_saturation(saturation, prepared))
     model = IntegratedGaussianPRF(sigma=(fwhm or 3.0) / FWHM_PER_SIGMA)
     estimator = bkg_estimator or choose_estimator(prepared.shape, fwhm or 3.0)
     frame = open_frame(prepared, estimator, noise, model)
@@ -160,8 +155,7 @@ def _check_arguments(n_stars, oversampling, size, degree, n_iter, fwhm, saturati
         raise ValueError(f"degree must be 0, 1 or 2, found {degree}")
     if fwhm is not None:
         check_number("fwhm", fwhm, above=0.0)
-    if saturation is not None:
-        check_number("saturation", saturation)
+    check_saturation(saturation)
 
 
 def _fit_all(frame: Frame, sources: Sources, fwhm: float) -> Sources:

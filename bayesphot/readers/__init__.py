@@ -1,7 +1,13 @@
 """FITS files: images, planes of errors and quality, numbers of the header."""
 
 from bayesphot.readers.files import split_path
-from bayesphot.readers.header import CCDNumbers, ReadError, header_value, read_ccd
+from bayesphot.readers.header import (
+    SATURATION_KEYWORDS,
+    CCDNumbers,
+    ReadError,
+    header_value,
+    read_ccd,
+)
 from bayesphot.readers.images import (
     FitsImage,
     read_fits_image,
@@ -12,6 +18,7 @@ from bayesphot.readers.images import (
 from bayesphot.readers.quality import mask_bits
 
 __all__ = [
+    "SATURATION_KEYWORDS",
     "CCDNumbers",
     "FitsImage",
     "ReadError",

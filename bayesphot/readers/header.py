@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CCDNumbers", "ReadError", "header_value", "read_ccd", "read_unit"]
+__all__ = [
+    "SATURATION_KEYWORDS",
+    "CCDNumbers",
+    "ReadError",
+    "header_value",
+    "read_ccd",
+    "read_unit",
+]
 
 
 class ReadError(ValueError):
@@ -80,6 +87,9 @@ def _read_finite(value, what: str) -> float:
 GAIN_KEYWORDS = ("GAIN", "EGAIN")
 READ_NOISE_KEYWORDS = ("RDNOISE", "READNOIS")
 EXPOSURE_KEYWORDS = ("EXPTIME", "EXPOSURE", "TEXPTIME")
+
+#: Keywords of the level from which on a pixel is saturated, in the image's unit.
+SATURATION_KEYWORDS = ("SATURATE", "SATLEVEL")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ DEFAULTS = {
     "fitter": None,
     "priors": None,
     "noise": None,
+    "saturation": None,
     "fit_background": "prior",
     "shape": "group",
     "aperture_radius": None,

@@ -223,6 +223,18 @@ def test_noise_is_chosen_by_name(image, photometry, options, noise) -> None:
     assert photometry.last.settings["noise"] == noise
 
 
+@pytest.mark.parametrize(
+    ("option", "level"), [("800", 800.0), ("header", 390.0), ("full", 500.0), (None, None)]
+)
+def test_the_saturation_level_comes_from_a_number_or_the_header(image, photometry, option, level):
+    with fits.open(image, mode="update") as hdus:
+        hdus[0].header["SATURATE"] = 390.0
+        hdus[0].header["FULL"] = 500.0
+    given = [] if option is None else ["--saturation", option]
+    assert main(["run", image, "--fwhm", "3", *given]) == 0
+    assert photometry.last.settings["saturation"] == level
+
+
 def test_the_error_of_the_psf_is_that_of_its_width(image, photometry) -> None:
     assert main(["run", image, "--fwhm", "3", "--psf-error", "0.02"]) == 0
     assert photometry.last.settings["psf_error"].amplitude_sd == (0.02,)
@@ -387,6 +399,8 @@ def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotom
         ("run image.fits --fwhm 3 --mask none --dq-bits 1", "there are none"),
         ("run image.fits --fwhm 3 --mask image.fits[ERR] --dq-bits 1", "must hold integers"),
         ("run image.fits --fwhm 3 --correlation 0.5", "must be at least 1, found 0.5"),
+        ("run image.fits --fwhm 3 --saturation header", "needs SATURATE or SATLEVEL"),
+        ("run image.fits --fwhm 3 --saturation WELL", "argument --saturation: 'WELL'"),
         ("run image.fits --fwhm 3 --inflation 0", "must be positive, found 0"),
         ("run image.fits --fwhm 3 --noise poisson --inflation 1", "--inflation is a factor"),
         ("run image.fits --fwhm 3 --noise poisson --correlation 2", "--correlation is a factor"),

@@ -33,6 +33,8 @@ def test_stored_values_do_not_change_their_meaning() -> None:
         "NOT_SAMPLED",
         "INTERRUPTED",
         "OFF_PSF_GRID",
+        "SATURATED",
+        "COSMIC_RAY",
     ]
     assert [flag.name for flag in Flag][: len(names)] == names
 

@@ -48,7 +48,7 @@ ROWS = (
     ("sky_positions",),
     ("layout", "image", "mismatch", "noise", "priors", "psf", "datasets"),
     ("catalog",),
-    ("flags", "columns", "draws", "readers", "checks", "rowstore", "plane"),
+    ("flags", "columns", "draws", "readers", "boxes", "checks", "rowstore", "plane"),
     ("celestial", "apertures"),
     ("kernels",),
 )

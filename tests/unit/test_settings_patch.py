@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from kernel_scene import SIGMA, make_scene, make_settings
 
+from bayesphot.boxes import make_boxes
 from bayesphot.kernels.structs import N_DENSITY, N_SHAPE_PRIOR, SHAPE_MEAN
-from bayesphot.patch import make_boxes
 from bayesphot.priors import Normal, PriorSet
 
 
