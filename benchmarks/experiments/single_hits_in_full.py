@@ -7,16 +7,16 @@ import time
 
 from report_rows import Row, print_table
 
-N_STAR = 3000
+N_STAR = 1000
 FIRST_SEED = 1951
 SNRS = (10.0, 100.0, 1000.0)
-#: Name, sigma of the PSF, sky; of normal noise and of counts.
+#: Name (FWHM with the pixel), sigma of the PSF, sky; of normal noise and of counts.
 CASES = (
     ("FWHM 1.6 px, normal", 0.6, False, 100.0),
-    ("FWHM 2.1 px, normal", 0.8, False, 100.0),
-    ("FWHM 3.5 px, normal", 1.5, False, 100.0),
-    ("FWHM 2.1 px, counts, sky 1", 0.8, True, 1.0),
-    ("FWHM 3.5 px, counts, sky 100", 1.5, True, 100.0),
+    ("FWHM 2.0 px, normal", 0.8, False, 100.0),
+    ("FWHM 3.6 px, normal", 1.5, False, 100.0),
+    ("FWHM 2.0 px, counts, sky 1", 0.8, True, 1.0),
+    ("FWHM 3.6 px, counts, sky 100", 1.5, True, 100.0),
 )
 HITS = (10.0, 20.0)
 WIDTHS = (0.95, 1.02, 1.05, 1.1)
@@ -41,7 +41,7 @@ def main() -> int:
             rows.append(measure_width(width, snr, seed))
             seed += 1
     return out + print_table(
-        "Cosmic-ray flags, a PSF of wrong width, FWHM 3.5 px", rows, began=began
+        "Cosmic-ray flags, a PSF of wrong width, FWHM 3.6 px", rows, began=began
     )
 
 
