@@ -41,7 +41,7 @@ def integrate_psf(dx, dy, n: int = 5) -> np.ndarray:
 
 
 def simulate_field(
-    seed: int = 11, side: int = 400, n_bright: int = 60, n_faint: int = 200
+    seed: int = 11, side: int = 320, n_bright: int = 60, n_faint: int = 120
 ) -> Field:
     """Return bright stars on a jittered grid, and faint ones anywhere."""
     rng = np.random.default_rng(seed)
@@ -158,7 +158,7 @@ def test_a_psf_that_varies_is_written_as_a_polynomial(field, tmp_path) -> None:
     build.write(tmp_path / "psf.fits")
     psf = bp.read_psf(tmp_path / "psf.fits")
     assert isinstance(psf, bp.PolynomialPSF)
-    assert (psf.degree, psf.middle, psf.scale) == (1, (199.5, 199.5), (200.0, 200.0))
+    assert (psf.degree, psf.middle, psf.scale) == (1, (159.5, 159.5), (160.0, 160.0))
     np.testing.assert_array_equal(psf.data, build.psf.data)
 
 
