@@ -67,7 +67,7 @@ class Grid:
         """Distance of the nodes from the centre along an axis, pixels."""
         return (np.arange(self.side) - self.half * self.oversampling) / self.oversampling
 
-    def design(self, dx: np.ndarray, dy: np.ndarray) -> sparse.csr_matrix:
+    def design(self, dx: np.ndarray, dy: np.ndarray) -> sparse.csr_array:
         """Return the values (n, side^2) of all B-splines at distances (n,) from the centre."""
         middle = self.half * self.oversampling
         first_u, weight_u = _weigh(dx * self.oversampling + middle)
@@ -81,7 +81,7 @@ class Grid:
         entries = np.where(inside, value, 0.0).reshape(dx.size, 16)
         start = np.arange(dx.size + 1) * 16
         matrix = (entries.ravel(), column.reshape(-1), start)
-        return sparse.csr_matrix(matrix, shape=(dx.size, self.side**2))
+        return sparse.csr_array(matrix, shape=(dx.size, self.side**2))
 
     def image(self, coefficient: np.ndarray) -> np.ndarray:
         """Return the spline's values (side, side) at its nodes."""
@@ -144,16 +144,16 @@ class Field:
         wave = 2.0 - 2.0 * np.cos(np.pi * np.arange(grid.side) / grid.side)
         return float(np.log(plain + bent * (wave[:, None] + wave) ** 2).sum())
 
-    def root(self, grid: Grid) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    def root(self, grid: Grid) -> tuple[sparse.csr_array, sparse.csr_array]:
         """Return R for the nodes and for their Laplacian: the precision is the sum of R^T R."""
         plain, bent = self.precision(grid)
         n = grid.side
         # Nothing flows over the border: a plane with horizontal ends has no energy.
-        line = sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(n, n)).tolil()
+        line = sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(n, n)).tolil()
         line[0, 0] = line[n - 1, n - 1] = -1.0
-        one = sparse.identity(n)
+        one = sparse.eye_array(n)
         laplacian = sparse.kron(one, line) + sparse.kron(line, one)
-        return np.sqrt(plain) * sparse.identity(n * n), np.sqrt(bent) * laplacian.tocsr()
+        return np.sqrt(plain) * sparse.eye_array(n * n), np.sqrt(bent) * laplacian.tocsr()
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,11 +181,11 @@ class System:
 
     grid: Grid
     envelope: np.ndarray
-    design: sparse.csr_matrix
+    design: sparse.csr_array
     rest: np.ndarray
     precision: np.ndarray
-    own: sparse.csr_matrix
-    inner: sparse.csr_matrix
+    own: sparse.csr_array
+    inner: sparse.csr_array
     bands: np.ndarray
 
     def project(self, values: np.ndarray) -> np.ndarray:
@@ -243,17 +243,17 @@ def build_system(grid: Grid, pieces: Pieces, envelope, base, slopes, before, wei
     ]
     own = _build_own(pieces.star, changes)
     square = (own.T @ own.multiply(precision[:, None]).tocsr()).tocsr()
-    inner = _invert_blocks(square + sparse.diags(_own_precision(own.shape[1])))
+    inner = _invert_blocks(square + sparse.diags_array(_own_precision(own.shape[1])))
     return System(grid, envelope, design, pieces.value - base, precision, own, inner, bands)
 
 
-def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_matrix:
+def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_array:
     """Return what each star's flux and place change."""
     _, number = np.unique(star, return_inverse=True)
     column = 3 * number[:, None] + np.arange(3)
     start = 3 * np.arange(number.size + 1)
     shape = (number.size, 3 * (int(number.max()) + 1))
-    return sparse.csr_matrix((np.stack(changes, axis=1).ravel(), column.ravel(), start), shape)
+    return sparse.csr_array((np.stack(changes, axis=1).ravel(), column.ravel(), start), shape)
 
 
 def _own_precision(size: int) -> np.ndarray:
@@ -264,14 +264,14 @@ def _own_precision(size: int) -> np.ndarray:
     return np.tile([1.0 / STEP**2] * 3, size // 3)
 
 
-def _invert_blocks(square: sparse.csr_matrix) -> sparse.csr_matrix:
+def _invert_blocks(square: sparse.csr_array) -> sparse.csr_array:
     """Return the inverse of a matrix of blocks 3 x 3 along its diagonal."""
-    n = square.shape[0] // 3
-    blocks = np.array([square[3 * s : 3 * s + 3, 3 * s : 3 * s + 3].toarray() for s in range(n)])
-    return sparse.block_diag(np.linalg.inv(blocks), format="csr")
+    blocks = square.tobsr((3, 3))
+    blocks.data = np.linalg.inv(blocks.data)
+    return blocks.tocsr()
 
 
-def _add_bands(bands: np.ndarray, matrix: sparse.spmatrix) -> None:
+def _add_bands(bands: np.ndarray, matrix: sparse.sparray) -> None:
     """Add the lower half of a symmetric matrix to bands."""
     entries = matrix.tocoo()
     low = entries.row >= entries.col
