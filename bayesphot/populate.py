@@ -235,8 +235,8 @@ def _join_labels(made: np.ndarray, given: np.ndarray) -> np.ndarray:
     open_group = np.isin(made, made[given < 0])
     _, left = np.unique(np.where(open_group, made, -1 - np.arange(n)), return_inverse=True)
     _, right = np.unique(given[known], return_inverse=True)
-    n_left = left.max() + 1
-    size = n + n_left + (right.max() + 1)
+    n_left = int(np.max(left)) + 1
+    size = n + n_left + (int(np.max(right)) + 1)
     rows = np.concatenate([np.arange(n), known])
     cols = np.concatenate([n + left, n + n_left + right])
     graph = coo_array((np.ones(rows.size), (rows, cols)), shape=(size, size))

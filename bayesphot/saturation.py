@@ -54,7 +54,7 @@ def find_plateau(image: Image) -> tuple[Plateau, np.ndarray] | None:
     if not LEAST <= count <= MOST * good.size:
         return None
     patches, _ = label(top)
-    if np.bincount(patches.ravel())[1:].max() < LEAST:
+    if np.max(np.bincount(patches.ravel())[1:]) < LEAST:
         return None
     median = np.median(good)
     spread = float(np.median(np.abs(good - median)))

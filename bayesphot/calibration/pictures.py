@@ -84,7 +84,7 @@ def _draw_histogram(panel: Axes, rank: np.ndarray, n_ranks: int, colour: str) ->
     panel.stairs(count * n_bin / rank.size, edges, fill=True, color=colour, alpha=0.45)
     panel.stairs(count * n_bin / rank.size, edges, color=colour, linewidth=1.0)
     panel.set_xlim(0.0, 1.0)
-    panel.set_ylim(0.0, max(1.3 * high * n_bin, 1.05 * count.max() * n_bin / rank.size))
+    panel.set_ylim(0.0, max(1.3 * high * n_bin, 1.05 * np.max(count) * n_bin / rank.size))
 
 
 def _count_ranks(ranks) -> tuple[int, int]:

@@ -252,7 +252,7 @@ def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_array:
     _, number = np.unique(star, return_inverse=True)
     column = 3 * number[:, None] + np.arange(3)
     start = 3 * np.arange(number.size + 1)
-    shape = (number.size, 3 * (int(number.max()) + 1))
+    shape = (number.size, 3 * (int(np.max(number)) + 1))
     return sparse.csr_array((np.stack(changes, axis=1).ravel(), column.ravel(), start), shape)
 
 

@@ -189,7 +189,7 @@ def _find_half(evaluate) -> int:
     ]
     light = np.max(np.abs(np.nan_to_num(sides)), axis=0)
     bright = np.flatnonzero(light > FAINTEST * light.max())
-    return int(np.clip(bright.max(initial=0) + 1, LEAST_HALF, FARTHEST))
+    return int(np.clip(np.max(bright, initial=0) + 1, LEAST_HALF, FARTHEST))
 
 
 def _tabulate(evaluate, half: int) -> tuple[int, np.ndarray]:

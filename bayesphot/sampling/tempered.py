@@ -83,7 +83,7 @@ def _sample_group(draws: BatchDraws, target: Target, budget: Budget, seed, guess
         ]
         numbers = np.array([n for _, n in chains])
         spent += int(numbers[:, tempered.EVALUATIONS].sum())
-        arrived = np.isfinite(numbers[:, tempered.LOG_Z]).all()
+        arrived = bool(np.isfinite(numbers[:, tempered.LOG_Z]).all())
         if some and not arrived:
             # The draws of the attempt before are better than none.
             draws.stats[target.group, batches.EVALUATIONS] = spent
