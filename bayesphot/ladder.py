@@ -18,7 +18,7 @@ from bayesphot.checks import check_integer, check_number
 from bayesphot.collect import Places
 from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
 from bayesphot.kernels.structs import FLAT, NORMAL_NOISE, UNIFORM
-from bayesphot.patch import Pixels, cut_batch
+from bayesphot.patch import Pixels
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import place_sources
 from bayesphot.priors import ScenePrior
@@ -210,10 +210,7 @@ def _integrate_sky(part: Scene, plan: LoopPlan) -> float:
     A prior with bounds counts by its mass between them under the posterior of the sky without
     them. NaN where the sky's prior is improper, or the noise is not normal.
     """
-    grouped = part.grouped
-    data = cut_batch(
-        part.pixels, part.model, part.sources, grouped.member, grouped.start, plan.settings
-    )
+    data = part.cut(plan.settings)
     batch = data.batch
     if batch.noise_kind[0] != NORMAL_NOISE:
         return math.nan

@@ -130,6 +130,21 @@ class GroupData:
         )
         return replace(self, batches=(batch, *self.batches[1:]))
 
+    def expect_modes(self, normals: np.ndarray, first: int) -> GroupData:
+        """Return the batch with other priors of the modes' amplitudes.
+
+        Parameters
+        ----------
+        normals : (G, J, 2) array
+            Means and precisions.
+        first : int
+            Place of the first mode among the shared parameters.
+        """
+        shared_prior = self.batch.shared_prior.copy()
+        shared_prior[:, first : first + normals.shape[1], :2] = normals
+        batch = self.batch._replace(shared_prior=shared_prior)
+        return replace(self, batches=(batch, *self.batches[1:]))
+
     def propose_scales(self, normals: np.ndarray, density: np.ndarray) -> GroupData:
         """Return the batch with the last shared parameter of each group as ln(scale) of its noise.
 

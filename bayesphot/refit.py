@@ -12,13 +12,13 @@ from bayesphot.execute import Workers, run_batches, split_evenly
 from bayesphot.fitting import GroupFit, fit_groups, joint_sizes, score_shapes
 from bayesphot.kernels import batches
 from bayesphot.kernels.structs import FLUX, N_SHAPE_PRIOR, SHAPE, SHAPE_MEAN, SHAPE_PRECISION, X, Y
-from bayesphot.patch import GroupData, cut_batch
+from bayesphot.patch import GroupData
 from bayesphot.render import render_changes, render_sources
 from bayesphot.restarts import restart_doubtful
 from bayesphot.scene import Grouped, Scene
 from bayesphot.settings import ModelSettings
 
-__all__ = ["carry_fits", "fit_scene", "fit_subset"]
+__all__ = ["carry_fits", "fit_scene", "fit_subset", "trust_groups"]
 
 log = logging.getLogger("bayesphot")
 
@@ -70,8 +70,7 @@ def _split(grouped: Grouped, groups: np.ndarray, workers: Workers) -> list[np.nd
 
 def _fit_part(scene: Scene, groups: np.ndarray, settings: ModelSettings, restart: bool):
     """Cut and fit one batch, doubtful close pairs from more starts if asked."""
-    member, start = scene.grouped.select(groups)
-    data = cut_batch(scene.pixels, scene.model, scene.sources, member, start, settings)
+    data = scene.cut(settings, groups)
     if settings.fitter is not None:
         return data, fit_groups_with(settings.fitter, data, settings)
     fit = fit_groups(data)
@@ -132,12 +131,12 @@ def _sweep(
     pending = np.ones(n_group, dtype=bool) if dirty is None or carried is None else dirty.copy()
     store = _FitStore(scene, settings, carried)
     value = scene.sources.value.copy()
-    here = _cut_all(scene, settings)
+    here = scene.cut(settings)
     share, last = np.ones(n_group), np.zeros(here.batch.neighbours.size)
     # Neighbours of each group as they were in its last fit.
     seen = here.batch.neighbours.copy()
     if carried is not None and scene.settled is not None:
-        seen = _cut_all(replace(scene, model=scene.settled), settings).batch.neighbours.copy()
+        seen = replace(scene, model=scene.settled).cut(settings).batch.neighbours.copy()
         pending |= _find_moved(here, seen)
     for number in range(most):
         groups = np.flatnonzero(pending)
@@ -158,7 +157,7 @@ def _sweep(
         sources = replace(scene.sources, value=value.copy())
         model = render_changes(scene.model, stood, sources.value, settings.psf)
         scene = replace(scene, sources=sources, model=model)
-        here = _cut_all(scene, settings)
+        here = scene.cut(settings)
         pending = _find_moved(here, seen)
         if (share < 1.0).any():
             pending |= (share < 1.0) & _find_steps(scene, store.fit, stood, settings)
@@ -167,14 +166,6 @@ def _sweep(
     if pending.any():
         log.info("%d groups still moved with their neighbours when the sweeps ended", pending.sum())
     return replace(scene, fit=store.fit, settled=None)
-
-
-def _cut_all(scene: Scene, settings: ModelSettings) -> GroupData:
-    """Cut all groups of a scene under its model."""
-    grouped = scene.grouped
-    return cut_batch(
-        scene.pixels, scene.model, scene.sources, grouped.member, grouped.start, settings
-    )
 
 
 def _find_moved(data: GroupData, seen: np.ndarray) -> np.ndarray:
@@ -260,8 +251,11 @@ class _FitStore:
         self.fit.group[groups] = fit.group
 
 
-def _trust_groups(data: GroupData, scene: Scene) -> np.ndarray:
-    """Return 1, or 1 / reduced chi-squared where that is more than 3 sigma above its mean."""
+def trust_groups(scene: Scene, data: GroupData) -> np.ndarray:
+    """Return each group's share of what its patch says of common shapes.
+
+    It is 1, or 1 / reduced chi-squared where that is more than 3 sigma above its mean.
+    """
     freedom = np.maximum(data.n_pixel - joint_sizes(data), 1)
     reduced = scene.fitted.group[:, batches.FIT_CHI2] / freedom
     reduced = reduced * scene.pixels.noise.correlation**2
@@ -278,10 +272,10 @@ def _step_shape(scene: Scene, settings: ModelSettings, damping: float) -> tuple[
     chi-squared. What the other groups and the prior say is the cavity of each group: a normal
     about ``shape + information^-1 score`` without the group.
     """
-    data = _cut_all(scene, settings)
+    data = scene.cut(settings)
     shapes = np.array(settings.psf.free_shapes, dtype=np.int64)
     score, information = score_shapes(data, scene.fitted, shapes)
-    trust = _trust_groups(data, scene)
+    trust = trust_groups(scene, data)
     score, information = trust[:, None] * score, trust[:, None, None] * information
     current = scene.sources.value[0, SHAPE + shapes]
     prior = scene.sources.prior[0]

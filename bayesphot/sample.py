@@ -22,7 +22,7 @@ from bayesphot.kernels.structs import (
     SHAPE_MEAN,
     SHAPE_PRECISION,
 )
-from bayesphot.patch import GroupData, SourceState, cut_batch
+from bayesphot.patch import GroupData, SourceState
 from bayesphot.sampling import (
     HOPELESS,
     BatchDraws,
@@ -214,10 +214,7 @@ def _run_engine(name, scene, groups, data, plan: SamplingPlan, seeds, settings) 
 
 def _cut(scene: Scene, groups: np.ndarray, settings: ModelSettings) -> GroupData:
     """Cut the patches of some groups for the sampling."""
-    member, start = scene.grouped.select(groups)
-    data = cut_batch(
-        scene.pixels, scene.model, scene.sources, member, start, settings, sampling=True
-    )
+    data = scene.cut(settings, groups, sampling=True)
     if settings.inflation is None or scene.scales is None:
         return data
     return data.propose_scales(scene.scales[groups], settings.inflation.whole())

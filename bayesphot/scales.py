@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from bayesphot.noise import LOG_SCALES
-from bayesphot.patch import cut_batch
 from bayesphot.scene import Scene
 from bayesphot.settings import ModelSettings
 
@@ -47,9 +46,7 @@ def find_scales(
     normals = np.empty((grouped.n_group, 2))
     if grouped.n_group == 0 or noise.model is None or noise.known is None:
         return normals, image
-    batch = cut_batch(
-        scene.pixels, scene.model, scene.sources, grouped.member, grouped.start, settings
-    ).batch
+    batch = scene.cut(settings).batch
     for g in range(grouped.n_group):
         n_row, n_col, r0, c0 = batch.rows[g]
         window = (slice(r0, r0 + n_row), slice(c0, c0 + n_col))

@@ -9,7 +9,7 @@ import numpy as np
 from bayesphot.catalog import Catalog
 from bayesphot.fitting import GroupFit
 from bayesphot.kernels.structs import FLUX
-from bayesphot.patch import Pixels, SourceState, cut_batch
+from bayesphot.patch import GroupData, Pixels, SourceState, cut_batch
 from bayesphot.plane import list_sky_columns
 from bayesphot.psf import PSFError
 from bayesphot.render import render_mode
@@ -95,6 +95,9 @@ class Scene:
         The model under which fits that were carried over from an earlier round were made.
     scales : (G, 2) array or None
         For a sampled scale of the noise: mean and precision of the normal that proposes ln(scale).
+    modes : (G, J, 2) array or None
+        For shapes known by the modes of the PSF: mean and precision of the modes' amplitudes from
+        everything but the group itself, their priors in the last fits and the sampling.
     """
 
     pixels: Pixels
@@ -106,6 +109,7 @@ class Scene:
     shape_cavity: tuple[np.ndarray, np.ndarray] | None = None
     settled: np.ndarray | None = None
     scales: np.ndarray | None = None
+    modes: np.ndarray | None = None
 
     @property
     def fitted(self) -> GroupFit:
@@ -113,6 +117,29 @@ class Scene:
         if self.fit is None:
             raise RuntimeError("the scene has no fits yet")
         return self.fit
+
+    def cut(
+        self, settings: ModelSettings, groups: np.ndarray | None = None, *, sampling: bool = False
+    ) -> GroupData:
+        """Return the patches of some groups, by default of all.
+
+        Parameters
+        ----------
+        settings : ModelSettings
+            The run's model.
+        groups : int array, optional
+            Their numbers.
+        sampling : bool
+            Whether the layout is that of the sampling.
+        """
+        groups = np.arange(self.grouped.n_group) if groups is None else groups
+        member, start = self.grouped.select(groups)
+        data = cut_batch(
+            self.pixels, self.model, self.sources, member, start, settings, sampling=sampling
+        )
+        if self.modes is None:
+            return data
+        return data.expect_modes(self.modes[groups], settings.n_sky)
 
 
 def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
@@ -123,14 +150,7 @@ def render_sky_offset(scene: Scene, settings: ModelSettings) -> np.ndarray:
     shape = scene.pixels.data.shape
     if settings.n_sky == 0 or scene.grouped.n_group == 0 or scene.fit is None:
         return np.zeros(shape)
-    batch = cut_batch(
-        scene.pixels,
-        scene.model,
-        scene.sources,
-        scene.grouped.member,
-        scene.grouped.start,
-        settings,
-    ).batch
+    batch = scene.cut(settings).batch
     size = np.diff(batch.pixel_start)
     n_row, n_col, first_row, first_col = np.repeat(batch.rows, size, axis=0).T
     row, col = np.divmod(np.arange(size.sum()) - np.repeat(batch.pixel_start[:-1], size), n_col)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bayesphot.layout import Layout, get_layout
 from bayesphot.priors import Prior, PriorSet
-from bayesphot.psf import PSFConfig, PSFError
+from bayesphot.psf import FittedShapes, PSFConfig, PSFError
 
 __all__ = ["ModelSettings"]
 
@@ -39,6 +39,9 @@ class ModelSettings:
     inflation : Prior or None
         Prior of a factor on the noise of each group. Its logarithm has the last nuisance's place,
         an empty image.
+    shapes : FittedShapes or None
+        Shapes of a model that the kernels do not know: its table is ``psf``, the derivatives by
+        them are the modes of ``psf_error``.
     """
 
     psf: PSFConfig
@@ -53,6 +56,7 @@ class ModelSettings:
     nuisance_sd: tuple[float, ...] = ()
     psf_error: PSFError | None = None
     inflation: Prior | None = None
+    shapes: FittedShapes | None = None
 
     @property
     def n_shared(self) -> int:

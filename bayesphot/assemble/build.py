@@ -57,6 +57,7 @@ def _build_draws(report: Report, table) -> Draws | None:
     for name in settings.psf.shape_names:
         if name in sampled.source:
             source[name] = lay_out(sampled.source[name])
+    source |= _read_shapes(report, n_row)
     place = report.places.rank - 1
     group = {name: lay_out(flat) for name, flat in sampled.group.items()}
     if "background" not in group:
@@ -87,3 +88,20 @@ def _build_draws(report: Report, table) -> Draws | None:
         group_id=np.arange(1, n_group + 1),
         stats=stats,
     )
+
+
+def _read_shapes(report: Report, n_row: int) -> dict[str, np.ndarray]:
+    """Return draws (chain, draw, row) of the shapes that the modes' amplitudes stand for."""
+    shapes, sampled, error = report.settings.shapes, report.sampled, report.settings.psf_error
+    if shapes is None or sampled is None or error is None:
+        return {}
+    # Groups stand in the order of their numbers.
+    amplitude = np.stack([sampled.group[name] for name in error.names], axis=-1)
+    rank = report.places.rank[report.scene.grouped.group_of_member()] - 1
+    values = np.full((n_row, *amplitude.shape[1:]), np.nan)
+    values[report.places.row] = shapes.read_amplitudes(amplitude)[rank]
+    state = sampled.budget.chains, sampled.kept
+    return {
+        name: values[..., j].reshape(n_row, *state).transpose(1, 2, 0)
+        for j, name in enumerate(shapes.columns.names)
+    }

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesphot.assemble.report import Report
 from bayesphot.condense import find_sky_columns
-from bayesphot.kernels.diagnostics import HIGH, LOW, MEDIAN, N_SUMMARY
+from bayesphot.kernels.diagnostics import HIGH, LOW, MEDIAN, N_SUMMARY, SD
 from bayesphot.kernels.structs import SHAPE
 
 __all__ = ["Parameter", "collect_parameters"]
@@ -85,11 +85,12 @@ def collect_parameters(report: Report) -> list[Parameter]:
         for i, (name, start) in enumerate(zip(("x", "y", "flux"), starts, strict=True))
     ]
     psf = settings.psf
+    parameters += _collect_shapes(report)
     for name, constant in psf.constants.items():
         same, zero = np.full(n, constant), np.zeros(n)
         nothing = np.full((n, N_SUMMARY), np.nan)
         parameters.append(Parameter(name, same, same, zero, nothing, True))
-    for j, name in enumerate(() if psf.constants else psf.shape_names):
+    for j, name in enumerate(() if psf.constants or settings.shapes else psf.shape_names):
         parameters.append(
             Parameter(
                 name,
@@ -104,6 +105,35 @@ def collect_parameters(report: Report) -> list[Parameter]:
     if settings.inflation is not None:
         parameters.append(_collect_inflation(report))
     return parameters
+
+
+def _collect_shapes(report: Report) -> list[Parameter]:
+    """Return the shapes of the image that the kernels do not know, by their normal posterior."""
+    from scipy.special import ndtri
+
+    scene, shapes = report.scene, report.settings.shapes
+    if shapes is None:
+        return []
+    n = scene.grouped.member.size
+    summary = np.full((len(shapes.columns.names), n, N_SUMMARY), np.nan)
+    if report.sampled is not None:
+        deviate = float(ndtri(report.sampled.budget.tail))
+        done = report.sampled.done[scene.grouped.group_of_member()]
+        for column, values in (
+            (MEDIAN, shapes.value),
+            (SD, shapes.error),
+            (LOW, shapes.find_quantiles(deviate)),
+            (HIGH, shapes.find_quantiles(-deviate)),
+        ):
+            summary[:, done, column] = values[:, None]
+    one = np.ones(n)
+    numbers = zip(
+        shapes.columns.names, shapes.columns.start, shapes.value, shapes.error, strict=True
+    )
+    return [
+        Parameter(name, start * one, value * one, error * one, summary[j], False)
+        for j, (name, start, value, error) in enumerate(numbers)
+    ]
 
 
 def _collect_inflation(report: Report) -> Parameter:

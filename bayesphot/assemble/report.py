@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bayesphot.catalog import Catalog
 from bayesphot.collect import Places, Sampled
 from bayesphot.image import Image
-from bayesphot.patch import GroupData, cut_batch
+from bayesphot.patch import GroupData
 from bayesphot.scene import Scene
 from bayesphot.settings import ModelSettings
 
@@ -49,12 +49,4 @@ class Report:
 
     def cut_patches(self) -> GroupData:
         """Return the final scene's patches."""
-        scene = self.scene
-        return cut_batch(
-            scene.pixels,
-            scene.model,
-            scene.sources,
-            scene.grouped.member,
-            scene.grouped.start,
-            self.settings,
-        )
+        return self.scene.cut(self.settings)

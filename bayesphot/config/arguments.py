@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bayesphot.config.samplers import EmceeSampler, Sampler
 from bayesphot.image import Image
 from bayesphot.noise import NOISE_MODELS, PoissonNoise
 from bayesphot.priors import check_prior_columns
-from bayesphot.psf import PSFConfig, PSFError
+from bayesphot.psf import PSFConfig, PSFError, list_foreign
 from bayesphot.readers import SATURATION_KEYWORDS, header_value
 
 
@@ -65,6 +66,36 @@ def check_psf_error(error: Any, psf: PSFConfig, noise: Any) -> None:
         raise ValueError(
             "psf_error.white adds variance, which the counts of PoissonNoise cannot take: give "
             f"white=0 or noise=CCDNoise(gain=1, read_noise=0), found white={error.white!r}"
+        )
+
+
+def check_foreign(model: Any, phot: Any) -> None:
+    """Raise ValueError for what does not go with free shapes that the kernels do not know."""
+    names = list_foreign(model)
+    if not names:
+        return
+    name = names[0]
+    free = f"where psf_model.{name} of {type(model).__name__} is free"
+    if phot.shape != "image":
+        raise ValueError(
+            f"shape must be 'image' {free}, found {phot.shape!r}: the shape of a group or a source "
+            "can be fitted for this package's own PSF models (GaussianPRF, MoffatPRF, AiryDiskPRF, "
+            f"ImagePSF); or set psf_model.{name}.fixed = True"
+        )
+    if phot.fitter is not None:
+        raise ValueError(
+            f"fitter must be None {free}, found {phot.fitter!r}: the compiled least squares find it"
+        )
+    if phot.psf_error is not None:
+        raise ValueError(
+            f"psf_error must be None {free}, found {phot.psf_error!r}: its modes are those of the "
+            f"shapes; or set psf_model.{name}.fixed = True"
+        )
+    given = phot.priors if isinstance(phot.priors, Mapping) else {}
+    for name in (name for name in names if name in given):
+        raise ValueError(
+            f"priors[{name!r}] cannot be given for {type(model).__name__}, found "
+            f"{given[name]!r}: a free {name} has its default prior about the start"
         )
 
 

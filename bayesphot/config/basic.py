@@ -21,6 +21,7 @@ from bayesphot.collect import Places
 from bayesphot.config.arguments import (
     check_catalog,
     check_estimator,
+    check_foreign,
     check_image,
     check_noise,
     check_psf_error,
@@ -37,11 +38,12 @@ from bayesphot.image import Image, find_resampling, prepare_image
 from bayesphot.interrupted import InterruptedRun
 from bayesphot.loop import LoopPlan, LoopResult, run_loop
 from bayesphot.priors import ScenePrior, normalise_priors
-from bayesphot.psf import describe_psf
+from bayesphot.psf import describe_psf, read_family
 from bayesphot.result import PhotometryResult
 from bayesphot.sample import sample_scene
 from bayesphot.saturation import mask_plateau
 from bayesphot.settings import ModelSettings
+from bayesphot.shape_search import search_shapes
 from bayesphot.sky_positions import place_positions
 
 __all__ = ["BasicPSFPhotometry"]
@@ -61,9 +63,10 @@ class BasicPSFPhotometry:
     ----------
     psf_model : astropy.modeling.Fittable2DModel
         `IntegratedGaussianPRF`, `GaussianPRF`, `MoffatPRF`, `AiryDiskPRF`, `ImagePSF`,
-        `GriddedPSF`, `PolynomialPSF`, `DiscretePRF`, photutils' PSF models, or any model of fixed
-        shape. Values and ``fixed`` flags are read now: fixed ``x_0`` and ``y_0`` mean forced
-        photometry, a free shape, such as ``sigma``, is fitted and sampled.
+        `GriddedPSF`, `PolynomialPSF`, `DiscretePRF`, photutils' PSF models, or any other model,
+        whose shapes may be free with ``shape="image"``. Values and ``fixed`` flags are read now:
+        fixed ``x_0`` and ``y_0`` mean forced photometry, a free shape, such as ``sigma``, is
+        fitted and sampled.
     fitshape : int or (int, int)
         Rows and columns of the box of pixels around each source, odd.
     finder : callable, optional
@@ -156,6 +159,7 @@ class BasicPSFPhotometry:
     # What a run uses: changes of the public model, too, have no effect.
     _model: Any = field(init=False)
     _psf: Any = field(init=False)
+    _family: Any = field(init=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -164,8 +168,11 @@ class BasicPSFPhotometry:
             raise TypeError(f"psf_model must be an astropy model, found {self.psf_model!r}")
         set_field(self, "psf_model", copy.deepcopy(self.psf_model))
         set_field(self, "_model", copy.deepcopy(self.psf_model))
-        psf = describe_psf(self._model)
+        check_foreign(self._model, self)
+        family = read_family(self._model)
+        psf = describe_psf(self._model) if family is None else family.describe_start()
         set_field(self, "_psf", psf)
+        set_field(self, "_family", family)
         set_field(self, "fitshape", read_fitshape(self.fitshape))
         for name in ("finder", "group_maker", "fitter"):
             value = getattr(self, name)
@@ -302,7 +309,10 @@ class BasicPSFPhotometry:
             self.aperture_radius,
             workers,
         )
-        looped = run_loop(prepared, catalog, plan)
+        if self._family is None:
+            looped = run_loop(prepared, catalog, plan)
+        else:
+            looped = search_shapes(prepared, catalog, plan, self._family)
         settings = looped.settings
         fitted = time.perf_counter()
         about = {} if plateau is None else {"saturation": asdict(plateau)}

@@ -104,5 +104,10 @@ def _list_defaults(settings: ModelSettings) -> list[str]:
     for j in settings.psf.free_shapes:
         if j not in given.shapes and j not in functions:
             texts.append(f"{settings.psf.shape_names[j]} {settings.psf.describe_default(j)}")
+    if settings.shapes is not None:
+        columns = settings.shapes.columns
+        for name, scale in zip(columns.names, columns.scale, strict=True):
+            kind = "log-normal" if np.isnan(scale) else "normal"
+            texts.append(f"{name} {kind} about its start")
     texts.append(f"sky {settings.background}")
     return texts

@@ -5,6 +5,7 @@ from bayesphot.psf.analytic import AiryDiskPRF, GaussianPRF, MoffatPRF
 from bayesphot.psf.describe import describe_psf, is_other
 from bayesphot.psf.discrete import DiscretePRF
 from bayesphot.psf.error import PSFError
+from bayesphot.psf.family import FittedShapes, ShapeFamily, list_foreign, read_family
 from bayesphot.psf.files import read_psf
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
 from bayesphot.psf.model import PSFConfig
@@ -13,6 +14,7 @@ from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
 __all__ = [
     "AiryDiskPRF",
     "DiscretePRF",
+    "FittedShapes",
     "GaussianPRF",
     "GriddedPSF",
     "ImagePSF",
@@ -21,8 +23,11 @@ __all__ = [
     "PSFConfig",
     "PSFError",
     "PolynomialPSF",
+    "ShapeFamily",
     "describe_psf",
     "is_other",
+    "list_foreign",
     "make_light",
+    "read_family",
     "read_psf",
 ]

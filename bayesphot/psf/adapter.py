@@ -10,7 +10,15 @@ import numpy as np
 from bayesphot.psf.model import PSFConfig
 from bayesphot.psf.sampled import GriddedPSF, describe_images, read_images, read_oversampling
 
-__all__ = ["describe_other", "make_light"]
+__all__ = [
+    "describe_other",
+    "describe_values",
+    "find_roles",
+    "is_sampled",
+    "list_free",
+    "make_light",
+    "tabulate",
+]
 
 #: What a parameter is called, in simple models and with a number in compound ones.
 _ROLES = {
@@ -53,7 +61,7 @@ def describe_other(model) -> PSFConfig:
         return _describe_grid(model)
     if _is_image(model):
         return _describe_image(model)
-    return _describe_values(model)
+    return describe_values(model)
 
 
 def make_light(model) -> Callable:
@@ -61,14 +69,13 @@ def make_light(model) -> Callable:
 
     By the model's own ``evaluate``; x and y are arrays of one shape.
     """
-    roles = _find_roles(model)
+    roles = find_roles(model)
     unit = model.copy()
     scale = 1.0
     if roles["flux"] == ["flux"]:
         unit.flux = 1.0
     else:
-        step, image = _tabulate_model(model, roles)
-        scale = float(image.sum()) / step**2
+        scale = _find_scale(roles, *_tabulate_model(model, roles))
 
     def light(x, y, x_0: float, y_0: float) -> np.ndarray:
         for role, value in (("x_0", x_0), ("y_0", y_0)):
@@ -90,7 +97,7 @@ def _is_image(model) -> bool:
     return all(hasattr(model, name) for name in ("oversampling", "data", "origin"))
 
 
-def _find_roles(model) -> dict[str, list[str]]:
+def find_roles(model) -> dict[str, list[str]]:
     """Return the names of flux, x and y among the parameters; TypeError without a position."""
     names = () if isinstance(model, type) else tuple(getattr(model, "param_names", ()))
     roles = {
@@ -106,16 +113,30 @@ def _find_roles(model) -> dict[str, list[str]]:
     return roles
 
 
+def is_sampled(model) -> bool:
+    """Return whether a model is one of photutils' that have images."""
+    return _is_grid(model) or _is_image(model)
+
+
+def list_free(model, roles: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return the names of the free shapes of a model."""
+    known = [name for names in roles.values() for name in names]
+    return tuple(
+        name
+        for name in model.param_names
+        if name not in known and not model.fixed[name] and not model.tied[name]
+    )
+
+
 def _read_fixed(model, roles: dict[str, list[str]]) -> dict[str, bool]:
     """Return what is held fixed; ValueError where a shape is free."""
-    known = [name for names in roles.values() for name in names]
-    for name in model.param_names:
-        if name not in known and not model.fixed[name] and not model.tied[name]:
-            raise ValueError(
-                f"psf_model.{name} of {type(model).__name__} is free: only this package's own PSF "
-                f"models can be fitted in their shape (GaussianPRF, MoffatPRF, AiryDiskPRF, "
-                f"ImagePSF); set psf_model.{name}.fixed = True"
-            )
+    for name in list_free(model, roles):
+        raise ValueError(
+            f"psf_model.{name} of {type(model).__name__} is free: it can be fitted by a photometry "
+            "with shape='image' alone; elsewhere only this package's own PSF models can be free in "
+            "their shape (GaussianPRF, MoffatPRF, AiryDiskPRF, ImagePSF); set "
+            f"psf_model.{name}.fixed = True"
+        )
     return {
         role: bool(names) and all(model.fixed[name] for name in names)
         for role, names in roles.items()
@@ -127,7 +148,7 @@ def _describe_image(model) -> PSFConfig:
     image = read_images("psf_model.data", model.data, 2)
     zero = np.zeros(1)
     origin = float(model.origin[0]), float(model.origin[1])
-    fixed = _read_fixed(model, _find_roles(model))
+    fixed = _read_fixed(model, find_roles(model))
     step = read_oversampling(model.oversampling)
     return describe_images(image[None, None], step, origin, (zero, zero), fixed)
 
@@ -135,25 +156,39 @@ def _describe_image(model) -> PSFConfig:
 def _describe_grid(model) -> PSFConfig:
     """Return photutils' grid of images."""
     grid = GriddedPSF(model.data, model.grid_xypos, oversampling=model.oversampling)
-    fixed = _read_fixed(model, _find_roles(model))
+    fixed = _read_fixed(model, find_roles(model))
     for name in ("flux", "x_0", "y_0"):
         grid.fixed[name] = fixed[name]
     return grid.describe()
 
 
-def _describe_values(model) -> PSFConfig:
+def describe_values(model) -> PSFConfig:
     """Return a model as a table of its own values about its centre."""
-    roles = _find_roles(model)
-    fixed = _read_fixed(model, roles)
-    step, image = _tabulate_model(model, roles)
-    scale = 1.0 if roles["flux"] == ["flux"] else float(image.sum()) / step**2
+    fixed = _read_fixed(model, find_roles(model))
+    step, image = tabulate(model)
     middle, zero = 0.5 * (len(image) - 1), np.zeros(1)
-    return describe_images(
-        (image / scale)[None, None], (step, step), (middle, middle), (zero, zero), fixed
-    )
+    return describe_images(image[None, None], (step, step), (middle, middle), (zero, zero), fixed)
 
 
-def _tabulate_model(model, roles: dict[str, list[str]]) -> tuple[int, np.ndarray]:
+def tabulate(model, *, like: tuple[int, int] | None = None) -> tuple[int, np.ndarray]:
+    """Return (values to a pixel, table) of a model about its centre, at unit flux.
+
+    As fine and as wide as the model asks for, or, ``like`` another table, of so many values to a
+    pixel and values along a side. A model that has no flux is brought to a total of 1.
+    """
+    roles = find_roles(model)
+    step, image = _tabulate_model(model, roles, like)
+    return step, image / _find_scale(roles, step, image)
+
+
+def _find_scale(roles: dict[str, list[str]], step: int, image: np.ndarray) -> float:
+    """Return what a model's table is divided by: its total, unless it has a flux."""
+    return 1.0 if roles["flux"] == ["flux"] else float(image.sum()) / step**2
+
+
+def _tabulate_model(
+    model, roles: dict[str, list[str]], like: tuple[int, int] | None = None
+) -> tuple[int, np.ndarray]:
     """Return (values to a pixel, table) of a model about its centre, at flux 1 if it has one."""
     centre = {}
     for role in ("x_0", "y_0"):
@@ -173,8 +208,19 @@ def _tabulate_model(model, roles: dict[str, list[str]]) -> tuple[int, np.ndarray
             value = unit(centre["x_0"] + dx, centre["y_0"] + dy)
         return np.asarray(getattr(value, "value", value), dtype=float)
 
-    step, image = _tabulate(evaluate, _find_half(evaluate))
+    if like is None:
+        step, image = _tabulate(evaluate, _find_half(evaluate))
+    else:
+        step, side = like
+        image = _fill_table(evaluate, step, side // (2 * step))
     return step, read_images(f"the values of {type(model).__name__}", image, 2)
+
+
+def _fill_table(evaluate, step: int, half: int) -> np.ndarray:
+    """Return the values out to so many whole pixels, so many to one."""
+    side = np.arange(-half * step, half * step + 1) / step
+    grid = np.meshgrid(side, side)
+    return evaluate(grid[0], grid[1])
 
 
 def _find_half(evaluate) -> int:
@@ -201,9 +247,7 @@ def _tabulate(evaluate, half: int) -> tuple[int, np.ndarray]:
     expected = evaluate(dx, dy)
     step = 2
     while True:
-        side = np.arange(-half * step, half * step + 1) / step
-        grid = np.meshgrid(side, side)
-        image = evaluate(grid[0], grid[1])
+        image = _fill_table(evaluate, step, half)
         places = (dy * step + half * step, dx * step + half * step)
         off = np.abs(map_coordinates(image, places, order=3) - expected)
         if step >= FINEST or not off.max() > EXACT * np.abs(image).max():

@@ -24,6 +24,7 @@ ROWS = (
     ("report", "warm"),
     ("calibration", "effective_psf"),
     ("config",),
+    ("shape_search",),
     ("loop", "ladder"),
     ("trials",),
     ("outliers",),
