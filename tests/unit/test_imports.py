@@ -22,7 +22,7 @@ ROWS = (
     ("cli",),
     ("commands",),
     ("report", "warm"),
-    ("calibration", "effective_psf"),
+    ("calibration", "effective_psf", "companions"),
     ("config",),
     ("loop", "ladder"),
     ("trials",),

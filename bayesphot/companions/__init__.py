@@ -1,0 +1,6 @@
+"""Is there a second source near a target, where, how bright, and if not, how faint a one would show?"""
+
+from bayesphot.companions.map import CompanionMap, companion_map
+from bayesphot.companions.prior import CompanionPrior
+
+__all__ = ["CompanionMap", "CompanionPrior", "companion_map"]

@@ -1,0 +1,189 @@
+"""The Bayes factor of a companion at every place, and finer about the best one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesphot.priors.expectation import log_integral
+
+from .prior import CompanionPrior
+from .profile import Alone, Basis, Joint, fit_alone, fit_places, make_basis
+from .stamp import Stamp
+
+__all__ = ["Search", "Weighed", "open_search", "search_grid"]
+
+#: Share of the flux of the target alone below which that of the pair's is not taken.
+FAINTEST = 1e-3
+#: Half side of the square on which the target's image is a polynomial, in FWHM.
+HALF = 0.25
+#: From so many half sides on the target is expanded anew about where the best companion puts it.
+MOVED = 0.5
+#: Times it is.
+N_ANCHOR = 3
+#: Places to a side of a finer grid about the best place, its step half of that before ...
+ZOOM = 5
+#: ... until the Bayes factor falls by less from the best place to the next.
+FALL = 0.7
+N_ZOOM = 12
+#: Places to a side of the last grid.
+FINE = 13
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Companions at places, arrays of one shape.
+
+    ``x``, ``y`` the places, ``area`` of the image that each stands for, pixels; ``target`` (M, 3) x,
+    y and flux of the target; ``flux`` and ``information`` of the companion's: best value and inverse variance.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    area: np.ndarray
+    log_bayes_factor: np.ndarray
+    target: np.ndarray
+    flux: np.ndarray
+    information: np.ndarray
+
+    def select(self, which) -> Weighed:
+        """Return some of the places."""
+        return Weighed(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A stamp with its target fitted alone, and where companions are tried.
+
+    ``basis`` is expanded about the target alone; ``moved``, where there is one, about the place
+    that a bright companion leaves it.
+    """
+
+    stamp: Stamp
+    prior: CompanionPrior
+    fwhm: float
+    alone: Alone
+    basis: Basis
+    moved: Basis | None = None
+
+    def weigh(self, x: np.ndarray, y: np.ndarray, area: float) -> Weighed:
+        """Weigh a companion at each of some places (M,), each of which stands for an area."""
+        joint = fit_places(self.basis, x, y, self.alone.state)
+        if self.moved is not None:
+            start = self.alone.state.copy()
+            start[1:3] = 0.0
+            other = fit_places(self.moved, x, y, start)
+            far = self._find_moves(joint) > MOVED
+            joint = Joint(
+                *(
+                    np.where(far if a.ndim == 1 else far[:, None], b, a)
+                    for a, b in ((getattr(j, name) for j in (joint, other)) for name in _NAMES)
+                )
+            )
+        return self._compare(x, y, np.full(x.size, area), joint)
+
+    def follow(self, target: np.ndarray) -> Search | None:
+        """Return the search with another expansion, where a target (x, y) is far from those known.
+
+        None where one of them holds there.
+        """
+        known = [self.basis] if self.moved is None else [self.basis, self.moved]
+        if min(np.abs(target - b.moving.anchor).max() / b.moving.half for b in known) <= MOVED:
+            return None
+        moved = make_basis(self.stamp, target, HALF * self.fwhm, self.fwhm)
+        return replace(self, moved=moved)
+
+    def _find_moves(self, joint: Joint) -> np.ndarray:
+        """Return how far (M,) targets are from where they are alone, in half sides."""
+        moving = self.basis.moving
+        return np.abs(joint.target[:, :2] - moving.anchor).max(axis=1) / moving.half
+
+    def _compare(self, x, y, area, joint: Joint) -> Weighed:
+        """Return the Bayes factors of fits."""
+        gain = 0.5 * (self.alone.chi2 - joint.chi2)
+        gain -= 0.5 * joint.information * joint.flux**2
+        gain += self.alone.half_log_det - joint.half_log_det
+        score, information = joint.information * joint.flux, joint.information
+        if self.prior.flux is not None:
+            weighed = log_integral(self.prior.flux, score, information)
+        else:
+            unit = np.maximum(joint.target[:, 2], FAINTEST * abs(float(self.alone.state[0])))
+            weighed = log_integral(self.prior.flux_ratio, score * unit, information * unit**2)
+        return Weighed(x, y, area, gain + weighed, joint.target, joint.flux, information)
+
+
+_NAMES = ("chi2", "target", "flux", "information", "half_log_det")
+
+
+def open_search(stamp: Stamp, fwhm: float, prior: CompanionPrior) -> Search:
+    """Return the search of a stamp before any place was weighed.
+
+    Parameters
+    ----------
+    stamp : Stamp
+        The pixels.
+    fwhm : float
+        Of the PSF, pixels; the target's place has a normal prior of this sd about its start.
+    prior : CompanionPrior
+        Of companions.
+    """
+    basis = make_basis(stamp, stamp.target[:2], HALF * fwhm, fwhm)
+    return Search(stamp, prior, fwhm, fit_alone(basis), basis)
+
+
+def search_grid(search: Search, x, y, step: float) -> tuple[Search, Weighed, Weighed]:
+    """Return companions at the places of a grid, and at those of a finer one about the best.
+
+    Parameters
+    ----------
+    search : Search
+        The stamp.
+    x, y : (M,) arrays
+        Places.
+    step : float
+        Their distance, pixels.
+
+    Returns
+    -------
+    search : Search
+        With another expansion where the target had to be followed.
+    coarse, fine : Weighed
+        Places of the finer grid take the place of those of the coarse one that they cover: these
+        have no area.
+    """
+    for _move in range(N_ANCHOR):
+        coarse = search.weigh(x, y, step**2)
+        peak, spacing = _zoom(search, coarse, step)
+        again = search.follow(peak.target[0, :2])
+        if again is None:
+            break
+        search = again
+    side = spacing * (np.arange(FINE) - FINE // 2)
+    gx, gy = (grid.ravel() for grid in np.meshgrid(peak.x[0] + side, peak.y[0] + side))
+    fine = search.weigh(gx, gy, spacing**2)
+    half = 0.5 * FINE * spacing
+    covered = (np.abs(x - peak.x[0]) < half) & (np.abs(y - peak.y[0]) < half)
+    return search, replace(coarse, area=np.where(covered, 0.0, coarse.area)), fine
+
+
+def _zoom(search: Search, coarse: Weighed, step: float) -> tuple[Weighed, float]:
+    """Return the best place, and a distance of places that resolves the peak about it."""
+    best = coarse.select([int(np.argmax(coarse.log_bayes_factor))])
+    half = ZOOM // 2
+    for _level in range(N_ZOOM):
+        side = 0.5 * step * (np.arange(ZOOM) - half)
+        gx, gy = (grid.ravel() for grid in np.meshgrid(best.x[0] + side, best.y[0] + side))
+        around = search.weigh(gx, gy, (0.5 * step) ** 2)
+        n = int(np.argmax(around.log_bayes_factor))
+        best = around.select([n])
+        row, column = divmod(n, ZOOM)
+        if min(row, column) == 0 or max(row, column) == ZOOM - 1:
+            # The peak lies further off: follow it before looking closer.
+            continue
+        step *= 0.5
+        level = around.log_bayes_factor.reshape(ZOOM, ZOOM)
+        next_to = [level[row + i, column + j] for i, j in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+        if level[row, column] - np.mean(next_to) < FALL:
+            break
+    return best, step
