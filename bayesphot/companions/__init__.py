@@ -1,4 +1,4 @@
-"""Is there a second source near a target, where, how bright, and if not, how faint a one would show?"""
+"""Is there a second source near a target, where, how bright? And if not, how faint would it be?"""
 
 from bayesphot.companions.map import CompanionMap, companion_map
 from bayesphot.companions.prior import CompanionPrior

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bayesphot.checks import check_number
+from bayesphot.checks import check_integer, check_number
 from bayesphot.config import BasicPSFPhotometry
 from bayesphot.flags import decode_flags
 from bayesphot.loop import LoopResult
@@ -214,23 +214,13 @@ class CompanionMap:
         Returns
         -------
         QTable
-            ``x``, ``y``, ``flux``, and ``x_target``, ``y_target``, ``flux_target`` at their best
-            values given the place.
+            ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws.
         """
         from astropy.table import QTable
 
-        rng = np.random.default_rng(seed)
-        _, mass = self._weigh_places()
-        places = self._places.select(rng.choice(mass.size, size=n, p=mass / mass.sum()))
-        side = np.sqrt(places.area)
-        error = 1.0 / np.sqrt(np.maximum(places.information, 1e-300))
-        table = QTable()
-        table["x"] = places.x + side * rng.uniform(-0.5, 0.5, n)
-        table["y"] = places.y + side * rng.uniform(-0.5, 0.5, n)
-        table["flux"] = places.flux + error * rng.standard_normal(n)
-        for j, name in enumerate(("x_target", "y_target", "flux_target")):
-            table[name] = places.target[:, j]
-        return table
+        check_integer("n", n, least=1)
+        rng = np.random.default_rng(check_integer("seed", seed, least=0))
+        return QTable(self._search.draw(self._places, n, rng))
 
     def plot(self, *, path=None) -> Figure:
         """Draw the map, the limits and the contrast; save it where a path is given."""
@@ -324,8 +314,8 @@ def companion_map(
     if box is None:
         box = 2 * math.ceil(radius + BORDER * fwhm) + 1
     phot = BasicPSFPhotometry(
-        psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator, fit_background=fit_background,
-        psf_error=psf_error, sampler=False,
+        psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
+        fit_background=fit_background, psf_error=psf_error, sampler=False,
     )  # fmt: skip
     looped = _fit_target(phot, image, error, mask, place, neighbours)
     search = open_search(cut_stamp(looped), fwhm, prior)

@@ -1,4 +1,4 @@
-"""Target and companion fitted together at each of many places, with inner products in place of pixels.
+"""Target and companion fitted together at many places, by inner products in place of pixels.
 
 Over a stamp with weights W the target is a polynomial of its own place (`moving`), what else is
 free is linear, and a companion at a place p is an image phi_p. With all of them as rows of B, chi^2
@@ -17,7 +17,15 @@ from bayesphot.kernels.structs import FLUX, SHAPE
 from .moving import N_TERM, MovingImage, evaluate_terms, render_units
 from .stamp import Stamp
 
-__all__ = ["Alone", "Basis", "Joint", "fit_alone", "fit_places", "make_basis"]
+__all__ = [
+    "Alone",
+    "Basis",
+    "Joint",
+    "fit_alone",
+    "fit_places",
+    "make_basis",
+    "spread_target",
+]
 
 #: Steps of Levenberg and Marquardt at most; a step that gains less ends them.
 N_STEP = 40
@@ -131,13 +139,7 @@ def fit_places(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) ->
 
 def _fit_some(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple:
     """Return what `Joint` holds, of places that fit into memory together."""
-    stamp = basis.stamp
-    light = render_units(
-        stamp.psf.data, np.column_stack([x, y]), stamp.window, stamp.target[SHAPE:]
-    )
-    light *= np.sqrt(stamp.weight)
-    fitted = _Fit(basis, light, start=start)
-    fitted.run()
+    fitted = _fit(basis, x, y, start)
     hessian = fitted.hessian(np.arange(x.size))
     others, cross = hessian[:, :-1, :-1], hessian[:, :-1, -1]
     own = hessian[:, -1, -1]
@@ -153,6 +155,37 @@ def _fit_some(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> 
         # In units of pixels, so that expansions compare.
         0.5 * np.linalg.slogdet(others)[1] - 2.0 * np.log(basis.moving.half),
     )
+
+
+def spread_target(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray):
+    """Return how the target's x, y and flux go with a companion's flux at places (M,).
+
+    Returns
+    -------
+    slope : (M, 3) array
+        Change of the target's x, y and flux with the companion's flux.
+    covariance : (M, 3, 3) array
+        Of x, y and flux, the companion's flux known.
+    """
+    fitted = _fit(basis, x, y, start)
+    hessian = fitted.hessian(np.arange(x.size))
+    covariance = np.linalg.inv(hessian[:, :-1, :-1])
+    slope = -(covariance @ hessian[:, :-1, -1:])[..., 0]
+    order, unit = [1, 2, 0], np.array([basis.moving.half, basis.moving.half, 1.0])
+    covariance = covariance[:, order][:, :, order] * unit * unit[:, None]
+    return slope[:, order] * unit, covariance
+
+
+def _fit(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> _Fit:
+    """Return the fits at places that fit into memory together."""
+    stamp = basis.stamp
+    light = render_units(
+        stamp.psf.data, np.column_stack([x, y]), stamp.window, stamp.target[SHAPE:]
+    )
+    light *= np.sqrt(stamp.weight)
+    fitted = _Fit(basis, light, start=start)
+    fitted.run()
+    return fitted
 
 
 class _Fit:

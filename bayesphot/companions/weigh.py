@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesphot.priors.expectation import log_integral
+from bayesphot.priors import Prior
+from bayesphot.priors.expectation import log_integral, log_within
 
 from .prior import CompanionPrior
-from .profile import Alone, Basis, Joint, fit_alone, fit_places, make_basis
+from .profile import Alone, Basis, Joint, fit_alone, fit_places, make_basis, spread_target
 from .stamp import Stamp
 
 __all__ = ["Search", "Weighed", "open_search", "search_grid"]
 
 #: Share of the flux of the target alone below which that of the pair's is not taken.
 FAINTEST = 1e-3
+#: Candidates for the flux of a draw.
+N_TRY = 30
 #: Half side of the square on which the target's image is a polynomial, in FWHM.
 HALF = 0.25
 #: From so many half sides on the target is expanded anew about where the best companion puts it.
@@ -27,16 +30,17 @@ ZOOM = 5
 #: ... until the Bayes factor falls by less from the best place to the next.
 FALL = 0.7
 N_ZOOM = 12
-#: Places to a side of the last grid.
-FINE = 13
+#: Places to a side of the last grid, half as far apart: out to six standard deviations.
+FINE = 27
 
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
     """Companions at places, arrays of one shape.
 
-    ``x``, ``y`` the places, ``area`` of the image that each stands for, pixels; ``target`` (M, 3) x,
-    y and flux of the target; ``flux`` and ``information`` of the companion's: best value and inverse variance.
+    ``x``, ``y`` the places, ``area`` of the image that each stands for, pixels; ``target`` (M, 3)
+    x, y and flux of the target; ``flux`` and ``information`` of the companion's flux: best value
+    and inverse variance.
     """
 
     x: np.ndarray
@@ -83,6 +87,65 @@ class Search:
             )
         return self._compare(x, y, np.full(x.size, area), joint)
 
+    def draw(self, weighed: Weighed, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return draws (n,) of companion and target, given that there is a companion.
+
+        The companion's flux from its normal by its prior, the best of N_TRY candidates by weight;
+        the target from its normal given that flux.
+        """
+        from scipy.special import ndtr, ndtri
+
+        level = weighed.area * np.exp(weighed.log_bayes_factor - weighed.log_bayes_factor.max())
+        chosen = rng.choice(level.size, size=n, p=level / level.sum())
+        kept, which = np.unique(chosen, return_inverse=True)
+        places = weighed.select(kept)
+        slope, covariance = self._spread(places)
+        drawn = places.select(which)
+        error = 1.0 / np.sqrt(np.maximum(drawn.information, 1e-300))
+        pdf, unit = self._scale_prior(drawn.target[:, 2])
+        low, high = (ndtr((end * unit - drawn.flux) / error) for end in pdf.support())
+        tries = drawn.flux + error * ndtri(low + (high - low) * rng.uniform(size=(N_TRY, n)))
+        # Beyond 38 errors nothing is left of a normal: the nearest value that the prior allows.
+        ends = [end * unit for end in pdf.support()]
+        tries = np.clip(tries, *ends)
+        weight = np.exp(log_within(pdf, tries / unit))
+        weight /= weight.sum(axis=0)
+        below = np.cumsum(weight, axis=0)
+        flux = tries[(below < rng.uniform(size=n)).sum(axis=0), np.arange(n)]
+        root = np.linalg.cholesky(covariance)[which]
+        target = drawn.target + slope[which] * (flux - drawn.flux)[:, None]
+        target = target + np.einsum("nij,nj->ni", root, rng.standard_normal((n, 3)))
+        side = 0.5 * np.sqrt(drawn.area)
+        return {
+            "x": drawn.x + side * rng.uniform(-1.0, 1.0, n),
+            "y": drawn.y + side * rng.uniform(-1.0, 1.0, n),
+            "flux": flux,
+            "x_target": target[:, 0],
+            "y_target": target[:, 1],
+            "flux_target": target[:, 2],
+        }
+
+    def _scale_prior(self, target: np.ndarray) -> tuple[Prior, np.ndarray]:
+        """Return a prior, and the fluxes (M,) in units of which it is, beside targets' fluxes."""
+        if self.prior.flux is not None:
+            return self.prior.flux, np.ones(target.size)
+        return self.prior.flux_ratio, np.maximum(
+            target, FAINTEST * abs(float(self.alone.state[0]))
+        )
+
+    def _spread(self, places: Weighed) -> tuple[np.ndarray, np.ndarray]:
+        """Return how targets go with companions at some places, by the expansion that holds."""
+        slope, covariance = spread_target(self.basis, places.x, places.y, self.alone.state)
+        if self.moved is not None:
+            start = self.alone.state.copy()
+            start[1:3] = 0.0
+            other = spread_target(self.moved, places.x, places.y, start)
+            moving = self.basis.moving
+            far = np.abs(places.target[:, :2] - moving.anchor).max(axis=1) > MOVED * moving.half
+            slope = np.where(far[:, None], other[0], slope)
+            covariance = np.where(far[:, None, None], other[1], covariance)
+        return slope, covariance
+
     def follow(self, target: np.ndarray) -> Search | None:
         """Return the search with another expansion, where a target (x, y) is far from those known.
 
@@ -104,13 +167,10 @@ class Search:
         gain = 0.5 * (self.alone.chi2 - joint.chi2)
         gain -= 0.5 * joint.information * joint.flux**2
         gain += self.alone.half_log_det - joint.half_log_det
+        pdf, unit = self._scale_prior(joint.target[:, 2])
         score, information = joint.information * joint.flux, joint.information
-        if self.prior.flux is not None:
-            weighed = log_integral(self.prior.flux, score, information)
-        else:
-            unit = np.maximum(joint.target[:, 2], FAINTEST * abs(float(self.alone.state[0])))
-            weighed = log_integral(self.prior.flux_ratio, score * unit, information * unit**2)
-        return Weighed(x, y, area, gain + weighed, joint.target, joint.flux, information)
+        weighed = log_integral(pdf, score * unit, information * unit**2)
+        return Weighed(x, y, area, gain + weighed, joint.target, joint.flux, joint.information)
 
 
 _NAMES = ("chi2", "target", "flux", "information", "half_log_det")
@@ -159,6 +219,7 @@ def search_grid(search: Search, x, y, step: float) -> tuple[Search, Weighed, Wei
         if again is None:
             break
         search = again
+    spacing *= 0.5
     side = spacing * (np.arange(FINE) - FINE // 2)
     gx, gy = (grid.ravel() for grid in np.meshgrid(peak.x[0] + side, peak.y[0] + side))
     fine = search.weigh(gx, gy, spacing**2)

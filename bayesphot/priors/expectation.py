@@ -26,7 +26,14 @@ from bayesphot.priors.distributions import (
     TruncatedNormal,
 )
 
-__all__ = ["gauss_legendre", "log_expectation", "log_integral", "log_mass", "log_mean_density"]
+__all__ = [
+    "gauss_legendre",
+    "log_expectation",
+    "log_integral",
+    "log_mass",
+    "log_mean_density",
+    "log_within",
+]
 
 #: Gauss-Legendre nodes between two breakpoints, and breakpoints spread evenly in the logarithm.
 NODES = 16
@@ -254,3 +261,12 @@ def _log_density(prior, u: np.ndarray) -> np.ndarray:
     if isinstance(prior, LogNormal):
         return norm - 0.5 * ((u - math.log(numbers[0])) / numbers[1]) ** 2 - u
     return norm + (numbers[0] if isinstance(prior, PowerLaw) else -1.0) * u
+
+
+def log_within(prior: Prior, value) -> np.ndarray:
+    """Return the log density of values inside the support, but for a constant."""
+    value = np.asarray(value, dtype=float)
+    if isinstance(prior, (LogNormal, LogUniform, PowerLaw)):
+        return _log_density(prior, np.log(value))
+    mean, precision = prior.normal()
+    return -0.5 * precision * (value - mean) ** 2
