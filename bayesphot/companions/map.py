@@ -308,11 +308,24 @@ def companion_map(
     """
     place = _read_target(target)
     prior = _read_prior(prior)
-    fwhm = describe_psf(psf_model).fwhm
+    psf = describe_psf(psf_model)
+    if psf.free_shapes:
+        name = psf.shape_names[psf.free_shapes[0]]
+        raise ValueError(
+            f"psf_model must have a fixed shape, found a free {name}: set "
+            f"psf_model.{name}.fixed = True (psf_error=PSFError(width=...) says how far it may be "
+            "off)"
+        )
+    fwhm = psf.fwhm
     radius = RADIUS * fwhm if radius is None else check_number("radius", radius, above=0.0)
     step = STEP * fwhm if step is None else check_number("step", step, above=0.0)
+    if not step <= radius:
+        raise ValueError(f"step must be at most the radius, {radius:g}, found {step:g}")
+    least = 2 * math.ceil(radius) + 1
     if box is None:
         box = 2 * math.ceil(radius + BORDER * fwhm) + 1
+    elif check_integer("box", box, least=least) % 2 == 0:
+        raise ValueError(f"box must be odd, found {box}")
     phot = BasicPSFPhotometry(
         psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
         fit_background=fit_background, psf_error=psf_error, sampler=False,
@@ -381,7 +394,11 @@ def _list_starts(place: tuple[float, float], neighbours) -> Table:
 
     table = Table({"x_0": [place[0]], "y_0": [place[1]]})
     if neighbours is not None and len(neighbours):
-        more = Table(neighbours)["x_0", "y_0"]
-        table = vstack([table, more])
+        more = Table(neighbours)
+        if not {"x_0", "y_0"} <= set(more.colnames):
+            raise ValueError(
+                f"neighbours must have the columns x_0 and y_0, found {', '.join(more.colnames)}"
+            )
+        table = vstack([table, more["x_0", "y_0"]])
     table["group_id"] = 1
     return table

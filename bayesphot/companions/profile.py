@@ -260,7 +260,6 @@ class _Fit:
         chi2 += precision * ((state[:, 1] - u) ** 2 + (state[:, 2] - v) ** 2)
         return chi2 + np.square(state[:, 3 : 3 + len(basis.precision)]) @ basis.precision
 
-
     def _stack(self, state: np.ndarray, terms: np.ndarray) -> np.ndarray:
         """Return the coefficients (m, K) of the rows."""
         linear = state[:, 3 : 3 + len(self.basis.precision)]

@@ -20,7 +20,7 @@ FAINTEST = 1e-3
 #: Candidates for the flux of a draw.
 N_TRY = 30
 #: Half side of the square on which the target's image is a polynomial, in FWHM.
-HALF = 0.25
+HALF = 0.2
 #: From so many half sides on the target is expanded anew about where the best companion puts it.
 MOVED = 0.5
 #: Times it is.
@@ -74,17 +74,11 @@ class Search:
     def weigh(self, x: np.ndarray, y: np.ndarray, area: float) -> Weighed:
         """Weigh a companion at each of some places (M,), each of which stands for an area."""
         joint = fit_places(self.basis, x, y, self.alone.state)
-        if self.moved is not None:
-            start = self.alone.state.copy()
-            start[1:3] = 0.0
-            other = fit_places(self.moved, x, y, start)
-            far = self._find_moves(joint) > MOVED
-            joint = Joint(
-                *(
-                    np.where(far if a.ndim == 1 else far[:, None], b, a)
-                    for a, b in ((getattr(j, name) for j in (joint, other)) for name in _NAMES)
-                )
-            )
+        far = self._find_far(joint.target)
+        if self.moved is not None and far.any():
+            other = fit_places(self.moved, x[far], y[far], self._start)
+            for name in _NAMES:
+                getattr(joint, name)[far] = getattr(other, name)
         return self._compare(x, y, np.full(x.size, area), joint)
 
     def draw(self, weighed: Weighed, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -129,21 +123,15 @@ class Search:
         """Return a prior, and the fluxes (M,) in units of which it is, beside targets' fluxes."""
         if self.prior.flux is not None:
             return self.prior.flux, np.ones(target.size)
-        return self.prior.flux_ratio, np.maximum(
-            target, FAINTEST * abs(float(self.alone.state[0]))
-        )
+        return self.prior.flux_ratio, np.maximum(target, FAINTEST * abs(float(self.alone.state[0])))
 
     def _spread(self, places: Weighed) -> tuple[np.ndarray, np.ndarray]:
         """Return how targets go with companions at some places, by the expansion that holds."""
         slope, covariance = spread_target(self.basis, places.x, places.y, self.alone.state)
-        if self.moved is not None:
-            start = self.alone.state.copy()
-            start[1:3] = 0.0
-            other = spread_target(self.moved, places.x, places.y, start)
-            moving = self.basis.moving
-            far = np.abs(places.target[:, :2] - moving.anchor).max(axis=1) > MOVED * moving.half
-            slope = np.where(far[:, None], other[0], slope)
-            covariance = np.where(far[:, None, None], other[1], covariance)
+        far = self._find_far(places.target)
+        if self.moved is not None and far.any():
+            other = spread_target(self.moved, places.x[far], places.y[far], self._start)
+            slope[far], covariance[far] = other
         return slope, covariance
 
     def follow(self, target: np.ndarray) -> Search | None:
@@ -157,10 +145,17 @@ class Search:
         moved = make_basis(self.stamp, target, HALF * self.fwhm, self.fwhm)
         return replace(self, moved=moved)
 
-    def _find_moves(self, joint: Joint) -> np.ndarray:
-        """Return how far (M,) targets are from where they are alone, in half sides."""
+    @property
+    def _start(self) -> np.ndarray:
+        """The state from which fits in the second expansion start."""
+        state = self.alone.state.copy()
+        state[1:3] = 0.0
+        return state
+
+    def _find_far(self, target: np.ndarray) -> np.ndarray:
+        """Return which targets (M, 3) the first expansion does not hold."""
         moving = self.basis.moving
-        return np.abs(joint.target[:, :2] - moving.anchor).max(axis=1) / moving.half
+        return np.abs(target[:, :2] - moving.anchor).max(axis=1) > MOVED * moving.half
 
     def _compare(self, x, y, area, joint: Joint) -> Weighed:
         """Return the Bayes factors of fits."""
@@ -222,29 +217,51 @@ def search_grid(search: Search, x, y, step: float) -> tuple[Search, Weighed, Wei
     spacing *= 0.5
     side = spacing * (np.arange(FINE) - FINE // 2)
     gx, gy = (grid.ravel() for grid in np.meshgrid(peak.x[0] + side, peak.y[0] + side))
-    fine = search.weigh(gx, gy, spacing**2)
+    inside = _is_inside(gx, x, step) & _is_inside(gy, y, step)
+    fine = search.weigh(gx[inside], gy[inside], spacing**2)
     half = 0.5 * FINE * spacing
     covered = (np.abs(x - peak.x[0]) < half) & (np.abs(y - peak.y[0]) < half)
     return search, replace(coarse, area=np.where(covered, 0.0, coarse.area)), fine
+
+
+def _is_inside(line: np.ndarray, places: np.ndarray, step: float) -> np.ndarray:
+    """Return what of a coordinate lies in the region that places stand for."""
+    return (line >= places.min() - 0.5 * step) & (line <= places.max() + 0.5 * step)
 
 
 def _zoom(search: Search, coarse: Weighed, step: float) -> tuple[Weighed, float]:
     """Return the best place, and a distance of places that resolves the peak about it."""
     best = coarse.select([int(np.argmax(coarse.log_bayes_factor))])
     half = ZOOM // 2
+    ends = [(line.min() - 0.5 * step, line.max() + 0.5 * step) for line in (coarse.x, coarse.y)]
     for _level in range(N_ZOOM):
         side = 0.5 * step * (np.arange(ZOOM) - half)
-        gx, gy = (grid.ravel() for grid in np.meshgrid(best.x[0] + side, best.y[0] + side))
+        lines = [
+            np.clip(middle + side, *end)
+            for middle, end in zip((best.x[0], best.y[0]), ends, strict=True)
+        ]
+        gx, gy = (grid.ravel() for grid in np.meshgrid(*lines))
         around = search.weigh(gx, gy, (0.5 * step) ** 2)
         n = int(np.argmax(around.log_bayes_factor))
         best = around.select([n])
         row, column = divmod(n, ZOOM)
-        if min(row, column) == 0 or max(row, column) == ZOOM - 1:
+        at_edge = min(row, column) == 0 or max(row, column) == ZOOM - 1
+        if at_edge and not _is_cut(lines, row, column):
             # The peak lies further off: follow it before looking closer.
             continue
         step *= 0.5
+        if at_edge:
+            continue
         level = around.log_bayes_factor.reshape(ZOOM, ZOOM)
         next_to = [level[row + i, column + j] for i, j in ((0, 1), (0, -1), (1, 0), (-1, 0))]
         if level[row, column] - np.mean(next_to) < FALL:
             break
     return best, step
+
+
+def _is_cut(lines: list[np.ndarray], row: int, column: int) -> bool:
+    """Return whether a place of a grid lies where the region searched ends."""
+    return any(
+        np.count_nonzero(line == line[place]) > 1
+        for line, place in zip(lines, (column, row), strict=True)
+    )

@@ -179,8 +179,6 @@ def log_mass(low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
 
 def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     """Return ln of the mean of a density of positive values under normals, (m,)."""
-    from scipy.special import logsumexp
-
     break_up = _break_peak if isinstance(prior, LogNormal) else _break_bounds
     edge = break_up(prior, mean, sd)
     node, weight = gauss_legendre(NODES)
@@ -191,7 +189,12 @@ def _integrate_logarithm(prior, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         z = (value - mean[:, None, None]) / sd[:, None, None]
         term = _log_density(prior, u) + u - 0.5 * z * z
-    total = logsumexp(term, b=half * weight, axis=(1, 2))
+    # As scipy's logsumexp, which takes twice as long.
+    top = term.max(axis=(1, 2))
+    top = np.where(np.isfinite(top), top, 0.0)
+    np.exp(term - top[:, None, None], out=term)
+    with np.errstate(divide="ignore"):
+        total = top + np.log(np.einsum("mkn,mk,n->m", term, half[..., 0], weight))
     return total - 0.5 * _LOG_2PI - np.log(sd)
 
 
