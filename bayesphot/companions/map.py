@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
 from bayesphot.config import BasicPSFPhotometry
+from bayesphot.execute import Workers
 from bayesphot.flags import decode_flags
 from bayesphot.loop import LoopResult
 from bayesphot.psf import describe_psf
 
+from .injection import (
+    Completeness,
+    FalsePositives,
+    calibrate_false_positives,
+    recover_companions,
+)
 from .prior import CompanionPrior
 from .stamp import cut_stamp
+from .trials import open_bench
 from .weigh import Search, Weighed, open_search, search_grid
 
 if TYPE_CHECKING:
@@ -221,6 +230,96 @@ class CompanionMap:
         check_integer("n", n, least=1)
         rng = np.random.default_rng(check_integer("seed", seed, least=0))
         return QTable(self._search.draw(self._places, n, rng))
+
+    def calibrate_false_positives(
+        self, n: int = 2000, *, seed: int = 0, n_jobs: int = 1, progress_bar: bool = False
+    ) -> FalsePositives:
+        """
+        Search images of the target without a companion: how often would one be found in them?
+
+        Images are the fit of the target alone with the noise of its pixels. They are searched on a
+        coarser grid, a quarter of the FWHM, as the image itself is for the comparison.
+
+        Parameters
+        ----------
+        n : int
+            Images; a rate of false positives needs 20 over it.
+        seed : int
+            Of the random numbers; the same images for any ``n_jobs``.
+        n_jobs : int
+            Threads.
+        progress_bar : bool
+            Whether to show one.
+
+        Returns
+        -------
+        FalsePositives
+        """
+        bench = open_bench(self._search, self._radius)
+        workers = Workers(n_jobs, None, progress_bar)
+        data = self._search.basis.data
+        return calibrate_false_positives(bench, n, data, seed=seed, workers=workers)
+
+    def recover(
+        self,
+        separations,
+        delta_mags,
+        n: int = 100,
+        *,
+        false_positives: FalsePositives,
+        rate: float = 0.01,
+        seed: int = 0,
+        n_jobs: int = 1,
+        progress_bar: bool = False,
+        file: str | Path | None = None,
+    ) -> Completeness:
+        """
+        Put companions into images of the target and count those found.
+
+        Parameters
+        ----------
+        separations : array_like of float (S,)
+            Pixels.
+        delta_mags : array_like of float (C,)
+            Companion less target, mag.
+        n : int
+            Companions at each separation and contrast, at random angles.
+        false_positives : FalsePositives
+            What the search finds without one.
+        rate : float
+            Rate of false positives of the threshold above which one counts as found.
+        seed, n_jobs, progress_bar
+            As for `calibrate_false_positives`.
+        file : path, optional
+            Where finished parts are kept; what stands in it already is not done again.
+
+        Returns
+        -------
+        Completeness
+
+        Raises
+        ------
+        ValueError
+            If there are too few images without a companion for the rate, a separation lies outside
+            the region searched, or the file is of another search.
+        """
+        bench = open_bench(self._search, self._radius)
+        furthest = float(np.max(np.asarray(separations, dtype=float), initial=0.0))
+        if furthest > self._radius:
+            raise ValueError(
+                f"separations must lie in the region searched, at most {self._radius:g} pixels, "
+                f"found {furthest:g}"
+            )
+        workers = Workers(n_jobs, None, progress_bar)
+        return recover_companions(
+            bench, separations, delta_mags, n, false_positives, rate,
+            seed=seed, workers=workers, file=file,
+        )  # fmt: skip
+
+    @property
+    def _radius(self) -> float:
+        """Half side of the region searched, pixels."""
+        return 0.5 * float(self.x[0, -1] - self.x[0, 0])
 
     def plot(self, *, path=None) -> Figure:
         """Draw the map, the limits and the contrast; save it where a path is given."""

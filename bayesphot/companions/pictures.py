@@ -1,4 +1,4 @@
-"""The picture of a companion map."""
+"""Pictures of a companion map, and of its completeness."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .injection import Completeness
     from .map import CompanionMap
 
-__all__ = ["plot_map"]
+__all__ = ["plot_completeness", "plot_map"]
 
 #: ln of Bayes factors below which the map is not told apart by colour, and above.
 LOWEST, HIGHEST = -8.0, 30.0
@@ -84,3 +85,24 @@ def _draw_curve(panel: Axes, found: CompanionMap) -> None:
     panel.set_ylabel(r"$\Delta$mag")
     panel.set_title("limits, median over angles", fontsize="medium")
     panel.legend(fontsize="small")
+
+
+def plot_completeness(found: Completeness, path=None) -> Figure:
+    """Draw the shares of companions found over separation and contrast."""
+    figure = make_figure((5.6, 4.2))
+    panel = figure.subplots()
+    mesh = panel.pcolormesh(
+        found.separation, found.delta_mag, found.fraction.T, vmin=0.0, vmax=1.0, cmap="viridis",
+        shading="nearest",
+    )  # fmt: skip
+    figure.colorbar(mesh, ax=panel, label="share found")
+    for share, style in ((0.5, "-"), (0.9, "--")):
+        limit = found.limit(share)
+        limit = np.where(np.isfinite(limit), limit, np.nan)
+        panel.plot(found.separation, limit, style, color=VERMILION, label=f"{share:.0%} are found")
+    panel.invert_yaxis()
+    panel.set_xlabel("separation / pixels")
+    panel.set_ylabel(r"$\Delta$mag")
+    panel.set_title(f"false positives {found.rate:.2g}", fontsize="medium")
+    panel.legend(fontsize="small")
+    return save_figure(figure, path)

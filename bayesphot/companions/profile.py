@@ -8,7 +8,7 @@ microseconds, and all places are fitted side by side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,8 +20,12 @@ from .stamp import Stamp
 __all__ = [
     "Alone",
     "Basis",
+    "Crossed",
     "Joint",
+    "change_data",
+    "cross_places",
     "fit_alone",
+    "fit_crossed",
     "fit_places",
     "make_basis",
     "spread_target",
@@ -69,6 +73,11 @@ class Alone:
     state: np.ndarray
     half_log_det: float
 
+    def render(self, basis: Basis) -> np.ndarray:
+        """Return the weighted model (P,)."""
+        terms = evaluate_terms(self.state[1], self.state[2])[0]
+        return np.concatenate([self.state[0] * terms, self.state[3:]]) @ basis.rows
+
 
 @dataclass(frozen=True, eq=False)
 class Joint:
@@ -84,6 +93,17 @@ class Joint:
     flux: np.ndarray
     information: np.ndarray
     half_log_det: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Crossed:
+    """Companions at M places: weighted ``light`` (M, P), its products with the rows of a basis,
+    ``cross`` (M, K), and with itself, ``own`` (M,).
+    """
+
+    light: np.ndarray
+    cross: np.ndarray
+    own: np.ndarray
 
 
 def make_basis(stamp: Stamp, anchor, half: float, place_sd: float) -> Basis:
@@ -110,6 +130,11 @@ def make_basis(stamp: Stamp, anchor, half: float, place_sd: float) -> Basis:
         stamp, moving, rows, data, rows @ rows.T, rows @ data, float(data @ data), place,
         stamp.precision,
     )  # fmt: skip
+
+
+def change_data(basis: Basis, data: np.ndarray) -> Basis:
+    """Return the inner products with other data (P,), weighted by the square root of W."""
+    return replace(basis, data=data, dot=basis.rows @ data, total=float(data @ data))
 
 
 def fit_alone(basis: Basis) -> Alone:
@@ -139,8 +164,20 @@ def fit_places(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) ->
 
 def _fit_some(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple:
     """Return what `Joint` holds, of places that fit into memory together."""
-    fitted = _fit(basis, x, y, start)
-    hessian = fitted.hessian(np.arange(x.size))
+    return _summarise(_fit(basis, x, y, start))
+
+
+def fit_crossed(basis: Basis, crossed: Crossed, start: np.ndarray) -> Joint:
+    """Return the fits at places whose inner products are known."""
+    fitted = _Fit(basis, crossed, start=start)
+    fitted.run()
+    return Joint(*_summarise(fitted))
+
+
+def _summarise(fitted: _Fit) -> tuple:
+    """Return what `Joint` holds."""
+    basis = fitted.basis
+    hessian = fitted.hessian(np.arange(len(fitted.state)))
     others, cross = hessian[:, :-1, :-1], hessian[:, :-1, -1]
     own = hessian[:, -1, -1]
     taken = np.einsum("mi,mi->m", cross, np.linalg.solve(others, cross[..., None])[..., 0])
@@ -176,14 +213,19 @@ def spread_target(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray)
     return slope[:, order] * unit, covariance
 
 
-def _fit(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> _Fit:
-    """Return the fits at places that fit into memory together."""
+def cross_places(basis: Basis, x: np.ndarray, y: np.ndarray) -> Crossed:
+    """Return the inner products of companions at places that fit into memory together."""
     stamp = basis.stamp
     light = render_units(
         stamp.psf.data, np.column_stack([x, y]), stamp.window, stamp.target[SHAPE:]
     )
     light *= np.sqrt(stamp.weight)
-    fitted = _Fit(basis, light, start=start)
+    return Crossed(light, light @ basis.rows.T, np.einsum("mp,mp->m", light, light))
+
+
+def _fit(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> _Fit:
+    """Return the fits at places that fit into memory together."""
+    fitted = _Fit(basis, cross_places(basis, x, y), start=start)
     fitted.run()
     return fitted
 
@@ -191,17 +233,16 @@ def _fit(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> _Fit:
 class _Fit:
     """Damped least squares of many states side by side: f, u, v, linear ones, companion's flux."""
 
-    def __init__(self, basis: Basis, light: np.ndarray | None, start: np.ndarray | None = None):
+    def __init__(self, basis: Basis, crossed: Crossed | None, start: np.ndarray | None = None):
         self.basis = basis
-        self.joint = light is not None
-        m = len(light) if light is not None else 1
-        if light is None:
-            self.cross = np.zeros((1, len(basis.rows)))
-            self.own, self.dot = np.zeros(1), np.zeros(1)
-        else:
-            self.cross = light @ basis.rows.T
-            self.own = np.einsum("mp,mp->m", light, light)
-            self.dot = light @ basis.data
+        self.joint = crossed is not None
+        if crossed is None:
+            crossed = Crossed(
+                np.zeros((1, basis.data.size)), np.zeros((1, len(basis.rows))), np.zeros(1)
+            )
+        m = len(crossed.own)
+        self.cross, self.own = crossed.cross, crossed.own
+        self.dot = crossed.light @ basis.data
         n_linear = len(basis.precision)
         first = start if start is not None else self._guess(n_linear)
         extra = [0.0] if self.joint else []

@@ -79,7 +79,9 @@ class Search:
             other = fit_places(self.moved, x[far], y[far], self._start)
             for name in _NAMES:
                 getattr(joint, name)[far] = getattr(other, name)
-        return self._compare(x, y, np.full(x.size, area), joint)
+        areas = np.full(x.size, area)
+        log = self.compare(joint)
+        return Weighed(x, y, areas, log, joint.target, joint.flux, joint.information)
 
     def draw(self, weighed: Weighed, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return draws (n,) of companion and target, given that there is a companion.
@@ -157,15 +159,14 @@ class Search:
         moving = self.basis.moving
         return np.abs(target[:, :2] - moving.anchor).max(axis=1) > MOVED * moving.half
 
-    def _compare(self, x, y, area, joint: Joint) -> Weighed:
-        """Return the Bayes factors of fits."""
+    def compare(self, joint: Joint) -> np.ndarray:
+        """Return ln of the Bayes factors (M,) of fits."""
         gain = 0.5 * (self.alone.chi2 - joint.chi2)
         gain -= 0.5 * joint.information * joint.flux**2
         gain += self.alone.half_log_det - joint.half_log_det
         pdf, unit = self._scale_prior(joint.target[:, 2])
         score, information = joint.information * joint.flux, joint.information
-        weighed = log_integral(pdf, score * unit, information * unit**2)
-        return Weighed(x, y, area, gain + weighed, joint.target, joint.flux, joint.information)
+        return gain + log_integral(pdf, score * unit, information * unit**2)
 
 
 _NAMES = ("chi2", "target", "flux", "information", "half_log_det")
