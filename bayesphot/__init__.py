@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from .calibration import (
         calibrate as calibrate,
     )
+    from .companions import (
+        PairPosterior as PairPosterior,
+    )
     from .config import (
         BasicPSFPhotometry as BasicPSFPhotometry,
     )
@@ -197,6 +200,7 @@ _MODULES = {
         "StdBackgroundRMS",
     ),
     "calibration": ("calibrate", "CalibrationResult"),
+    "companions": ("PairPosterior",),
     "config": (
         "BasicPSFPhotometry",
         "IterativelySubtractedPSFPhotometry",
