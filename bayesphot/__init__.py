@@ -47,6 +47,9 @@ if TYPE_CHECKING:
         CompanionPrior as CompanionPrior,
     )
     from .companions import (
+        PairPosterior as PairPosterior,
+    )
+    from .companions import (
         companion_map as companion_map,
     )
     from .config import (
@@ -206,7 +209,7 @@ _MODULES = {
         "StdBackgroundRMS",
     ),
     "calibration": ("calibrate", "CalibrationResult"),
-    "companions": ("CompanionMap", "CompanionPrior", "companion_map"),
+    "companions": ("CompanionMap", "CompanionPrior", "PairPosterior", "companion_map"),
     "config": (
         "BasicPSFPhotometry",
         "IterativelySubtractedPSFPhotometry",

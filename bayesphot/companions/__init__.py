@@ -1,7 +1,17 @@
-"""Is there a second source near a target, where, how bright? And if not, how faint would it be?"""
+"""Questions about one source beside another: is there one, where, how bright, how faint?"""
 
 from bayesphot.companions.injection import Completeness, FalsePositives
 from bayesphot.companions.map import CompanionMap, companion_map
+from bayesphot.companions.measure import measure_pair
+from bayesphot.companions.pair import PairPosterior
 from bayesphot.companions.prior import CompanionPrior
 
-__all__ = ["CompanionMap", "CompanionPrior", "Completeness", "FalsePositives", "companion_map"]
+__all__ = [
+    "CompanionMap",
+    "CompanionPrior",
+    "Completeness",
+    "FalsePositives",
+    "PairPosterior",
+    "companion_map",
+    "measure_pair",
+]

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesphot.assemble import Report, assemble_result
 from bayesphot.catalog import read_positions
-from bayesphot.celestial import find_usable
+from bayesphot.celestial import describe_wcs, find_usable
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.collect import Places
 from bayesphot.config.arguments import (
@@ -320,6 +320,8 @@ class BasicPSFPhotometry:
         )
         looped = run_loop(prepared, catalog, plan)
         about = {} if plateau is None else {"saturation": asdict(plateau)}
+        keywords = None if prepared.wcs is None else describe_wcs(prepared.wcs, prepared.shape)
+        about |= {} if keywords is None else {"wcs": keywords}
         return prepared, looped, about
 
     def _warn_of_resampling(self, image: Image, *, depth: int) -> None:

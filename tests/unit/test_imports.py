@@ -57,8 +57,9 @@ LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row
 LEVEL[""] = LEVEL["calibration"]
 #: `python -m bayesphot` and the lazy names stand outside the house.
 OUTSIDE = ("__init__", "__main__")
-#: ``result.plot()`` asks a question of the result: the one arrow up, only inside a function.
-DOORS = {("result", "plotting")}
+#: ``result.plot()`` and ``result.pair()`` ask questions of the result: arrows up, only inside
+#: functions.
+DOORS = {("result", "plotting"), ("result", "companions")}
 LAZY = {"arviz", "xarray", "emcee", "matplotlib", "tqdm"}
 #: typing is there for the NamedTuples that the kernels take; nothing of it is compiled.
 KERNEL_IMPORTS = {"__future__", "typing", "math", "numpy", "numba"}
