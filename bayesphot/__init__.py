@@ -40,6 +40,18 @@ if TYPE_CHECKING:
     from .calibration import (
         calibrate as calibrate,
     )
+    from .companions import (
+        CompanionMap as CompanionMap,
+    )
+    from .companions import (
+        CompanionPrior as CompanionPrior,
+    )
+    from .companions import (
+        PairPosterior as PairPosterior,
+    )
+    from .companions import (
+        companion_map as companion_map,
+    )
     from .config import (
         BasicPSFPhotometry as BasicPSFPhotometry,
     )
@@ -197,6 +209,7 @@ _MODULES = {
         "StdBackgroundRMS",
     ),
     "calibration": ("calibrate", "CalibrationResult"),
+    "companions": ("CompanionMap", "CompanionPrior", "PairPosterior", "companion_map"),
     "config": (
         "BasicPSFPhotometry",
         "IterativelySubtractedPSFPhotometry",

@@ -9,11 +9,14 @@ import numpy as np
 
 __all__ = [
     "clean_sky",
+    "describe_wcs",
     "find_jacobians",
     "find_pixel_areas",
     "find_pixels",
+    "find_separations",
     "find_sky",
     "find_usable",
+    "rebuild_wcs",
 ]
 
 #: Pixels by which a way to the sky and back may miss: less than any fit can tell.
@@ -165,6 +168,53 @@ def find_jacobians(wcs, x, y, sky) -> np.ndarray:
             ends.append(np.stack(_invert(wcs, moved), axis=1))
         out[:, :, j] = (ends[0] - ends[1]) / (2.0 * step[:, None])
     return out
+
+
+def find_separations(wcs, x, y, x_2, y_2) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return (n,) separations and position angles of second pixels from first ones, degrees.
+
+    Along great circles, angles at the first place from the north of ICRS through east, 0 to 360;
+    NaN off the projection, the angle also where both places are one.
+    """
+    first, second = (find_sky(wcs, *pixel).icrs for pixel in ((x, y), (x_2, y_2)))
+    separation = np.asarray(first.separation(second).deg)
+    angle = np.asarray(first.position_angle(second).deg) % 360.0
+    return separation, np.where(separation > 0.0, angle, np.nan)
+
+
+def describe_wcs(wcs, shape: tuple[int, int]) -> dict | None:
+    """
+    Return a WCS as keywords of a FITS header; None where a header does not hold it.
+
+    Those of gwcs and distortions by tables do not go into one: the sky of the corners tells.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            keywords = dict(wcs.to_header(relax=True))
+        again = rebuild_wcs(keywords)
+        x = (shape[1] - 1) * np.array([0.0, 1.0, 0.0, 1.0, 0.5])
+        y = (shape[0] - 1) * np.array([0.0, 0.0, 1.0, 1.0, 0.5])
+        miss = find_sky(wcs, x, y).separation(find_sky(again, x, y)).deg
+        scale = np.sqrt(find_pixel_areas(wcs, x, y))
+    except Exception:
+        # Of wcslib, of gwcs, or of a header that does not make a WCS: none that can be kept.
+        return None
+    # Corners off the projection have no sky, here and there.
+    known = np.isfinite(scale)
+    return keywords if np.all(miss[known] <= TOLERANCE * scale[known]) else None
+
+
+def rebuild_wcs(keywords) -> Any:
+    """Return the WCS of keywords as by `describe_wcs`."""
+    from astropy.io.fits import Header
+    from astropy.wcs import WCS
+
+    with warnings.catch_warnings():
+        # Of dates and keywords that are mended on reading, again and again.
+        warnings.simplefilter("ignore")
+        return WCS(Header(dict(keywords)))
 
 
 def _invert(wcs, sky) -> tuple[np.ndarray, np.ndarray]:

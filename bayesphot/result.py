@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from matplotlib.figure import Figure
 
+    from .companions import PairPosterior
     from .growth import ApertureCorrection, CurveOfGrowth
 
 __all__ = ["PhotometryResult"]
@@ -194,6 +195,76 @@ class PhotometryResult:
         """
         row = self.table[find_row(self.table["id"], id)]
         return select_source(self.draws, row=row, units=self.units, ci_prob=self.ci_prob)
+
+    def pair(
+        self,
+        primary: int,
+        companion: int,
+        *,
+        pixel_scale=None,
+        north=None,
+        flipped: bool = False,
+        wcs=None,
+    ) -> PairPosterior:
+        """Return the posterior of a close pair: separation, position angle, magnitudes.
+
+        Draw by draw: stars of one group by their joint states, stars of different groups by
+        draws that are independent.
+
+        Parameters
+        ----------
+        primary, companion : int
+            Ids, as in the table. Angles are those of the companion as seen from the primary,
+            magnitudes companion minus primary, ratios companion over primary, whichever of them
+            is brighter.
+        pixel_scale : float or Quantity, optional
+            Arcsec per pixel.
+        north : float or Quantity, optional
+            Direction of north on the detector, degrees counterclockwise from +y (x to the right,
+            y up). East is 90 degrees counterclockwise from north, as on the sky.
+        flipped : bool
+            Whether east is 90 degrees clockwise from `north` instead.
+        wcs : WCS, optional
+            Celestial coordinates of the image, in place of scale, north and parity; distortion
+            included. Default where `pixel_scale` and `north` are not given: that of the image, as
+            the result keeps it.
+
+        Returns
+        -------
+        PairPosterior
+            Draws, summary, covariance, limits and a corner plot. Without north or WCS the position
+            angle is counterclockwise from +y; without scale or WCS the separation is in pixels
+            only.
+
+        Raises
+        ------
+        ValueError
+            For an id that no source has (also a KeyError), the same id twice, a result without
+            draws, a source that was not sampled, a WCS that cannot be used or stands beside
+            `pixel_scale` or `north`.
+        TypeError
+            If `pixel_scale`, `north` or `flipped` is none.
+
+        Notes
+        -----
+        A pair is `resolved` where separation zero lies outside the 3-sigma region of the draws and
+        both fluxes are positive by as much; else its summary holds limits.
+
+        Examples
+        --------
+        ``result.pair(1, 2, pixel_scale=0.1, north=30.0).summary()``.
+        """
+        from .companions import measure_pair
+
+        return measure_pair(
+            self,
+            primary,
+            companion,
+            pixel_scale=pixel_scale,
+            north=north,
+            flipped=flipped,
+            wcs=wcs,
+        )
 
     @property
     def ci_prob(self) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesphot.assemble import Report, assemble_result
 from bayesphot.catalog import read_positions
-from bayesphot.celestial import find_usable
+from bayesphot.celestial import describe_wcs, find_usable
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.collect import Places
 from bayesphot.config.arguments import (
@@ -276,11 +276,28 @@ class BasicPSFPhotometry:
             there is nothing to keep, and the KeyboardInterrupt itself is raised.
         """
         begin = time.perf_counter()
-        prepared = prepare_image(image, error, mask, stacklevel=3)
+        prepared, looped, about = self._run_loop(image, error, mask, positions)
+        fitted = time.perf_counter()
+        return self._sample(
+            prepared, looped, looped.settings, self._make_workers(), begin, fitted, about
+        )
+
+    def _make_workers(self) -> Workers:
+        """Return who does the work."""
+        return Workers(count_jobs(self.n_jobs), self.executor, self.progress_bar)
+
+    def _run_loop(
+        self, image, error, mask, positions, *, depth: int = 1
+    ) -> tuple[Image, LoopResult, dict]:
+        """Return the prepared image, its fits, and what the result says about both.
+
+        Warnings name the line that is ``depth`` calls above the caller.
+        """
+        prepared = prepare_image(image, error, mask, stacklevel=3 + depth)
         prepared, plateau = mask_plateau(prepared, read_saturation(self.saturation, prepared))
         check_image(prepared, self.noise)
-        prepared, problem = _check_wcs(prepared)
-        self._warn_of_resampling(prepared)
+        prepared, problem = _check_wcs(prepared, depth=2 + depth)
+        self._warn_of_resampling(prepared, depth=2 + depth)
         settings = self._make_settings()
         catalog = None
         psf = self._psf
@@ -297,7 +314,6 @@ class BasicPSFPhotometry:
         if catalog is None or not any(f"{name}_0" in catalog.extra for name in psf.shape_names):
             # One fixed shape for all: a table is as good and faster.
             settings = replace(settings, psf=settings.psf.tabulated)
-        workers = Workers(count_jobs(self.n_jobs), self.executor, self.progress_bar)
         plan = LoopPlan(
             settings,
             self.finder,
@@ -307,18 +323,18 @@ class BasicPSFPhotometry:
             self._rounds,
             self.max_group_size,
             self.aperture_radius,
-            workers,
+            self._make_workers(),
         )
         if self._family is None:
             looped = run_loop(prepared, catalog, plan)
         else:
             looped = search_shapes(prepared, catalog, plan, self._family)
-        settings = looped.settings
-        fitted = time.perf_counter()
         about = {} if plateau is None else {"saturation": asdict(plateau)}
-        return self._sample(prepared, looped, settings, workers, begin, fitted, about)
+        keywords = None if prepared.wcs is None else describe_wcs(prepared.wcs, prepared.shape)
+        about |= {} if keywords is None else {"wcs": keywords}
+        return prepared, looped, about
 
-    def _warn_of_resampling(self, image: Image) -> None:
+    def _warn_of_resampling(self, image: Image, *, depth: int) -> None:
         """Warn of noise that the image's header says is correlated, and nobody has said how."""
         keyword = find_resampling(image.header)
         if keyword is not None and (self.noise is None or self.noise.correlation == 1.0):
@@ -327,7 +343,7 @@ class BasicPSFPhotometry:
                 "correlated and errors are too small; say by how much with "
                 "noise=NormalNoise(correlation=R) (or correlation=R of another noise; "
                 "--correlation R on the command line)",
-                depth=2,
+                depth=depth,
             )
 
     def get_residual_image(self):
@@ -403,14 +419,14 @@ class BasicPSFPhotometry:
         return result
 
 
-def _check_wcs(image: Image) -> tuple[Image, str | None]:
+def _check_wcs(image: Image, *, depth: int) -> tuple[Image, str | None]:
     """Return the image with its WCS if that can be used, and what is wrong with it if it cannot.
 
     Pixels are measured without one: a warning says that there will be no sky.
     """
     wcs, problem = find_usable(image.wcs, image.shape)
     if problem is not None:
-        warn(f"the image's WCS {problem}; positions are in pixels only", depth=2)
+        warn(f"the image's WCS {problem}; positions are in pixels only", depth=depth)
     return replace(image, wcs=wcs), problem
 
 

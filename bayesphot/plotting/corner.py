@@ -30,6 +30,29 @@ def plot_corner(
 ) -> Figure:
     """Draw one- and two-dimensional marginals; see `PhotometryResult.plot_corner`."""
     parameters = collect_parameters(result, ids, "plot_corner", names=names)
+    return draw_corner(parameters, ci_prob=result.ci_prob, truths=truths, path=path)
+
+
+def draw_corner(
+    parameters: list[Parameter],
+    *,
+    ci_prob: float,
+    truths: Mapping[str, float] | None = None,
+    path=None,
+) -> Figure:
+    """Draw one- and two-dimensional marginals of any draws.
+
+    Parameters
+    ----------
+    parameters : list of Parameter
+        Names, labels and draws that differ.
+    ci_prob : float
+        Probability of the intervals shown.
+    truths : mapping of str to float, optional
+        Known values by name.
+    path : str or Path, optional
+        Also save the figure there.
+    """
     known = _match_truths(parameters, truths or {})
     n = len(parameters)
     size = max(3.4, 1.6 * n + 0.8)
@@ -42,7 +65,7 @@ def plot_corner(
                 panel.remove()
                 continue
             if i == j:
-                _draw_marginal(panel, low.values, result.ci_prob, known[i])
+                _draw_marginal(panel, low.values, ci_prob, known[i])
             else:
                 _draw_pair(panel, left.values, low.values, known[j], known[i])
             _label_corner(panel, left, low, is_left=j == 0 < i, is_bottom=i == n - 1)

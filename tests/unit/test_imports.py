@@ -22,7 +22,7 @@ ROWS = (
     ("cli",),
     ("commands",),
     ("report", "warm"),
-    ("calibration", "effective_psf"),
+    ("calibration", "effective_psf", "companions"),
     ("config",),
     ("shape_search",),
     ("loop", "ladder"),
@@ -58,8 +58,9 @@ LEVEL = {name: level for level, row in enumerate(reversed(ROWS)) for name in row
 LEVEL[""] = LEVEL["calibration"]
 #: `python -m bayesphot` and the lazy names stand outside the house.
 OUTSIDE = ("__init__", "__main__")
-#: ``result.plot()`` asks a question of the result: the one arrow up, only inside a function.
-DOORS = {("result", "plotting")}
+#: ``result.plot()`` and ``result.pair()`` ask questions of the result: arrows up, only inside
+#: functions.
+DOORS = {("result", "plotting"), ("result", "companions")}
 LAZY = {"arviz", "xarray", "emcee", "matplotlib", "tqdm"}
 #: typing is there for the NamedTuples that the kernels take; nothing of it is compiled.
 KERNEL_IMPORTS = {"__future__", "typing", "math", "numpy", "numba"}

@@ -1,0 +1,17 @@
+"""Questions about one source beside another: is there one, where, how bright, how faint?"""
+
+from bayesphot.companions.injection import Completeness, FalsePositives
+from bayesphot.companions.map import CompanionMap, companion_map
+from bayesphot.companions.measure import measure_pair
+from bayesphot.companions.pair import PairPosterior
+from bayesphot.companions.prior import CompanionPrior
+
+__all__ = [
+    "CompanionMap",
+    "CompanionPrior",
+    "Completeness",
+    "FalsePositives",
+    "PairPosterior",
+    "companion_map",
+    "measure_pair",
+]

@@ -1,0 +1,290 @@
+"""False positives and completeness of a search, counted on simulated images of its target."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesphot.checks import check_integer, check_number
+from bayesphot.execute import Workers, finish_batches, run_batches
+
+from .trials import Bench
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from matplotlib.figure import Figure
+
+__all__ = ["Completeness", "FalsePositives", "calibrate_false_positives", "recover_companions"]
+
+#: Images of one batch.
+BATCH = 25
+#: The first entry of a seed's key: images without a companion, and with one.
+NULLS, INJECTIONS = 0, 1
+#: Version of the files of injections.
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class FalsePositives:
+    """
+    What the search finds in images of the target without a companion.
+
+    Attributes
+    ----------
+    log_evidence_ratio : ndarray of float (n,)
+        Of each image, in order.
+    observed : float
+        Of the image itself, found in the same way.
+    """
+
+    log_evidence_ratio: np.ndarray
+    observed: float
+
+    def __repr__(self) -> str:
+        return (
+            f"FalsePositives({self.log_evidence_ratio.size} images: the observed evidence ratio "
+            f"or more in a share of {self.p_value:.2g})"
+        )
+
+    @property
+    def p_value(self) -> float:
+        """Share of images without a companion that look at least as much like having one.
+
+        (k + 1) / (n + 1), the observed image among them: never 0 (Davison & Hinkley 1997).
+        """
+        n = self.log_evidence_ratio.size
+        return float((np.sum(self.log_evidence_ratio >= self.observed) + 1) / (n + 1))
+
+    def threshold(self, rate: float) -> float:
+        """
+        Return ln of the evidence ratio that a share of images without a companion exceeds.
+
+        Parameters
+        ----------
+        rate : float
+            The share.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 20 / rate images, or the rate is not between 0 and 1.
+        """
+        if not 0.0 < check_number("rate", rate) < 1.0:
+            raise ValueError(f"rate must lie between 0 and 1, without either, found {rate!r}")
+        n = self.log_evidence_ratio.size
+        if n < 20.0 / rate:
+            raise ValueError(
+                f"rate={rate:g} needs at least {int(np.ceil(20.0 / rate))} images without a "
+                f"companion, found {n}"
+            )
+        return float(np.quantile(self.log_evidence_ratio, 1.0 - rate, method="higher"))
+
+
+@dataclass(frozen=True, eq=False)
+class Completeness:
+    """
+    Companions that were put into images of the target and found.
+
+    Attributes
+    ----------
+    separation : ndarray of float (S,)
+        Pixels.
+    delta_mag : ndarray of float (C,)
+        Companion less target, mag.
+    found, tried : ndarrays of int (S, C)
+        How many.
+    threshold : float
+        ln of the evidence ratio above which a companion counts as found.
+    rate : float
+        Rate of false positives of that threshold.
+    """
+
+    separation: np.ndarray
+    delta_mag: np.ndarray
+    found: np.ndarray
+    tried: np.ndarray
+    threshold: float
+    rate: float
+
+    @property
+    def fraction(self) -> np.ndarray:
+        """Share found (S, C); NaN where none was tried."""
+        with np.errstate(invalid="ignore"):
+            return self.found / self.tried
+
+    @property
+    def table(self) -> QTable:
+        """One row for each separation and contrast: shares found, with 68 % intervals of Wilson."""
+        from astropy.stats import binom_conf_interval
+        from astropy.table import QTable
+
+        grid = np.meshgrid(self.separation, self.delta_mag, indexing="ij")
+        low, high = binom_conf_interval(self.found.ravel(), self.tried.ravel(), interval="wilson")
+        columns = (grid[0].ravel(), grid[1].ravel(), self.fraction.ravel(), low, high)
+        names = ("separation", "delta_mag", "fraction", "fraction_lo", "fraction_hi")
+        return QTable(list(columns), names=names)
+
+    def limit(self, fraction: float = 0.5) -> np.ndarray:
+        """
+        Return the faintest contrast (S,) of which a share is found, mag.
+
+        Linear between the contrasts tried, from the bright end; NaN where already the brightest
+        is found less often, infinite where the faintest still is more often.
+        """
+        if not 0.0 < check_number("fraction", fraction) < 1.0:
+            raise ValueError(f"fraction must lie between 0 and 1, found {fraction!r}")
+        order = np.argsort(self.delta_mag)
+        mag = self.delta_mag[order]
+        limits = []
+        for share in self.fraction[:, order]:
+            below = np.flatnonzero(share < fraction)
+            if below.size == 0:
+                limits.append(np.inf)
+            elif below[0] == 0:
+                limits.append(np.nan)
+            else:
+                k = below[0]
+                part = (share[k - 1] - fraction) / (share[k - 1] - share[k])
+                limits.append(mag[k - 1] + part * (mag[k] - mag[k - 1]))
+        return np.array(limits)
+
+    def plot(self, *, path=None) -> Figure:
+        """Draw the shares with contours of 50 % and 90 %; save it where a path is given."""
+        from .pictures import plot_completeness
+
+        return plot_completeness(self, path)
+
+
+def calibrate_false_positives(
+    bench: Bench, n: int, observed: np.ndarray, *, seed: int, workers: Workers
+) -> FalsePositives:
+    """Search n images without a companion, and the observed data (P,), weighted."""
+    check_integer("n", n, least=1)
+    check_integer("seed", seed, least=0)
+    starts = range(0, n, BATCH)
+    batches = [(bench, seed, first, min(BATCH, n - first)) for first in starts]
+    parts = run_batches(
+        _search_nulls, batches, workers, label="images without a companion", unit="image",
+        weights=[batch[3] for batch in batches],
+    )  # fmt: skip
+    return FalsePositives(np.concatenate(parts), bench.weigh(observed))
+
+
+def _search_nulls(bench: Bench, seed: int, first: int, n: int) -> np.ndarray:
+    """Return ln of the evidence ratios of some images without a companion."""
+    rngs = [np.random.default_rng([seed, NULLS, first + k]) for k in range(n)]
+    return np.array([bench.weigh(bench.simulate(rng)) for rng in rngs])
+
+
+def recover_companions(
+    bench: Bench, separation, delta_mag, n: int, nulls: FalsePositives, rate: float,
+    *, seed: int, workers: Workers, file: str | Path | None,
+) -> Completeness:  # fmt: skip
+    """Put n companions at each separation and contrast, at random angles, and search for them.
+
+    What is finished stands in the file, a line for each separation and contrast, and is not done
+    again.
+    """
+    separation, delta_mag = (
+        _read_axis("separations", separation),
+        _read_axis("delta_mags", delta_mag),
+    )
+    check_integer("n", n, least=1)
+    check_integer("seed", seed, least=0)
+    threshold = nulls.threshold(rate)
+    key = _describe(bench, n, seed)
+    done = {} if file is None else _read_done(Path(file), key)
+    cells = [(float(s), float(m)) for s in separation for m in delta_mag]
+    left = [cell for cell in cells if cell not in done]
+    batches = [(bench, seed, s, m, n) for s, m in left]
+    finished = finish_batches(
+        _search_injected,
+        batches,
+        workers,
+        label="companions",
+        unit="image",
+        weights=[n] * len(left),
+    )
+    for place, logs in finished:
+        done[left[place]] = logs
+        if file is not None:
+            _append(Path(file), key, left[place], logs)
+    shape = (separation.size, delta_mag.size)
+    found = np.array([np.sum(np.array(done[cell]) > threshold) for cell in cells]).reshape(shape)
+    return Completeness(separation, delta_mag, found, np.full(shape, n), threshold, rate)
+
+
+def _search_injected(bench: Bench, seed: int, separation: float, magnitude: float, n: int) -> list:
+    """Return ln of the evidence ratios of images with companions of a separation and contrast."""
+    x, y, flux = bench.target
+    # The same images whatever else is on the axes.
+    key = [seed, INJECTIONS, *np.array([separation, magnitude]).view(np.uint32).tolist()]
+    rng = np.random.default_rng(key)
+    logs = []
+    for angle in rng.uniform(0.0, 2.0 * np.pi, n):
+        place = (x + separation * np.cos(angle), y + separation * np.sin(angle))
+        data = bench.simulate(rng, (*place, flux * 10.0 ** (-0.4 * magnitude)))
+        logs.append(bench.weigh(data))
+    return logs
+
+
+def _read_axis(name: str, values: Any) -> np.ndarray:
+    """Return separations or contrasts as an array."""
+    array = np.atleast_1d(np.asarray(values, dtype=float))
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers in one row, found {values!r}")
+    if name == "separations" and not (array > 0.0).all():
+        raise ValueError(f"separations must be positive, found {float(array.min()):g}")
+    return array
+
+
+def _describe(bench: Bench, n: int, seed: int) -> dict:
+    """Return what a file of injections must have been made with to be taken further."""
+    search = bench.search
+    numbers = [*search.stamp.target.tolist(), float(search.stamp.weight.sum()), *search.alone.state]
+    return {
+        "schema_version": SCHEMA,
+        "n": n,
+        "seed": seed,
+        "target": [float(number) for number in numbers],
+        "prior": repr(search.prior),
+        "places": int(bench.x.size),
+    }
+
+
+def _read_done(path: Path, key: dict) -> dict[tuple[float, float], list[float]]:
+    """Return what a file holds; ValueError where it is of another search."""
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    done: dict[tuple[float, float], list[float]] = {}
+    for number, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines) - 1:
+                # A run that was stopped while it wrote: that line is done again.
+                break
+            raise ValueError(f"{path} is no file of injections: line {number + 1}") from None
+        if number == 0:
+            if entry != key:
+                raise ValueError(
+                    f"{path} holds injections of another target, prior, number or seed: "
+                    "name another file"
+                )
+            continue
+        done[(entry["separation"], entry["delta_mag"])] = entry["log_evidence_ratio"]
+    return done
+
+
+def _append(path: Path, key: dict, cell: tuple[float, float], logs: list[float]) -> None:
+    """Add a finished part to a file."""
+    entry = {"separation": cell[0], "delta_mag": cell[1], "log_evidence_ratio": logs}
+    old = path.read_text(encoding="utf-8") if path.exists() else json.dumps(key) + "\n"
+    if not old.endswith("\n"):
+        old = old[: old.rfind("\n") + 1]
+    path.write_text(old + json.dumps(entry) + "\n", encoding="utf-8")

@@ -1,0 +1,503 @@
+"""A map of companions about a target: the Bayes factor of one at every place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bayesphot.checks import check_integer, check_number
+from bayesphot.config import BasicPSFPhotometry
+from bayesphot.execute import Workers
+from bayesphot.flags import decode_flags
+from bayesphot.loop import LoopResult
+from bayesphot.psf import describe_psf
+
+from .injection import (
+    Completeness,
+    FalsePositives,
+    calibrate_false_positives,
+    recover_companions,
+)
+from .prior import CompanionPrior
+from .stamp import cut_stamp
+from .trials import open_bench
+from .weigh import Search, Weighed, open_search, search_grid
+
+if TYPE_CHECKING:
+    from astropy.table import QTable, Table
+    from matplotlib.figure import Figure
+
+__all__ = ["Companion", "CompanionMap", "companion_map"]
+
+#: Default radius of the region searched, and distance of the places, in FWHM.
+RADIUS, STEP = 3.0, 0.1
+#: What is left of the fit box beyond the region searched, in FWHM.
+BORDER = 2.0
+
+
+class Companion(NamedTuple):
+    """
+    One companion, all else free.
+
+    Attributes
+    ----------
+    x, y : float
+        Place, image pixels.
+    flux, flux_err : float
+        Most likely flux there, and its standard error, in the unit of the image times pixel.
+    flux_ratio : float
+        Over the flux that the target then has.
+    separation : float
+        From where the target then is, pixels.
+    log_bayes_factor : float
+        ln of the evidence with a companion at this very place over that without one.
+    """
+
+    x: float
+    y: float
+    flux: float
+    flux_err: float
+    flux_ratio: float
+    separation: float
+    log_bayes_factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class CompanionMap:
+    """
+    A second source at each place about a target, everything else integrated out.
+
+    Attributes
+    ----------
+    x, y : ndarrays of float (ny, nx)
+        Places, image pixels.
+    log_bayes_factor : ndarray of float (ny, nx)
+        ln of the evidence with a companion at this very place over that without one.
+    flux, flux_err : ndarrays of float (ny, nx)
+        Most likely flux of a companion there, and its standard error: place known, all else free.
+    target : tuple of float
+        x, y and flux of the target as fitted alone.
+    prior : CompanionPrior
+        Of the companion.
+    fwhm : float
+        Of the PSF, pixels.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    log_bayes_factor: np.ndarray
+    flux: np.ndarray
+    flux_err: np.ndarray
+    target: tuple[float, float, float]
+    prior: CompanionPrior
+    fwhm: float
+    _places: Weighed
+    _search: Search
+
+    def __repr__(self) -> str:
+        best = self.best
+        return (
+            f"CompanionMap({self.x.shape[1]} x {self.x.shape[0]} places about "
+            f"({self.target[0]:.2f}, {self.target[1]:.2f}): p_companion {self.p_companion:.3g}, "
+            f"best at ({best.x:.2f}, {best.y:.2f}), flux ratio {best.flux_ratio:.3g})"
+        )
+
+    @property
+    def separation(self) -> np.ndarray:
+        """Distance (ny, nx) of the places from the target as fitted alone, pixels."""
+        return np.hypot(self.x - self.target[0], self.y - self.target[1])
+
+    @property
+    def z(self) -> np.ndarray:
+        """Flux over its error (ny, nx)."""
+        return self.flux / self.flux_err
+
+    @property
+    def log_evidence_ratio(self) -> float:
+        """ln of the evidence with a companion anywhere in the region over that without one."""
+        level, mass = self._weigh_places()
+        return level + math.log(mass.sum() / self._places.area.sum())
+
+    @property
+    def p_companion(self) -> float:
+        """Posterior probability that there is a companion in the region searched."""
+        p = self.prior.probability
+        return float(1.0 / (1.0 + math.exp(-min(self._log_odds(p), 700.0))))
+
+    @property
+    def best(self) -> Companion:
+        """The companion of the largest Bayes factor."""
+        places = self._places
+        k = int(np.argmax(places.log_bayes_factor))
+        x, y, flux = places.target[k]
+        return Companion(
+            float(places.x[k]),
+            float(places.y[k]),
+            float(places.flux[k]),
+            float(places.information[k] ** -0.5) if places.information[k] > 0.0 else math.inf,
+            float(places.flux[k] / flux),
+            float(np.hypot(places.x[k] - x, places.y[k] - y)),
+            float(places.log_bayes_factor[k]),
+        )
+
+    def upper_limit(self, prob: float = 0.95) -> np.ndarray:
+        """
+        Return the flux below which a companion at each place lies with a probability.
+
+        Under a flat prior of positive fluxes: a truncated normal.
+
+        Parameters
+        ----------
+        prob : float
+            The probability.
+
+        Returns
+        -------
+        ndarray of float (ny, nx)
+            Infinite where a place cannot be told apart from the target.
+        """
+        from scipy.special import ndtr, ndtri
+
+        if not 0.0 < check_number("prob", prob) < 1.0:
+            raise ValueError(f"prob must lie between 0 and 1, found {prob!r}")
+        with np.errstate(invalid="ignore"):
+            z = np.where(np.isfinite(self.flux_err), self.flux / self.flux_err, 0.0)
+            # From the upper end, where little is left for z far below 0.
+            above = (1.0 - prob) * ndtr(z)
+            limit = self.flux + self.flux_err * -ndtri(above)
+        return np.where(np.isfinite(self.flux_err), np.maximum(limit, 0.0), np.inf)
+
+    def contrast(self, n_sigma: float = 5.0) -> np.ndarray:
+        """Return the flux ratio (ny, nx) of a companion of so many errors at each place."""
+        check_number("n_sigma", n_sigma, above=0.0)
+        return n_sigma * self.flux_err / self.target[2]
+
+    def contrast_curve(self, n_sigma: float = 5.0, prob: float = 0.95) -> QTable:
+        """
+        Return limits of the flux ratio against separation.
+
+        Parameters
+        ----------
+        n_sigma : float
+            Errors of a companion that counts as seen, its place known.
+        prob : float
+            Probability of the upper limit.
+
+        Returns
+        -------
+        QTable
+            ``separation`` (pixels), the medians over all angles of ``contrast`` and of
+            ``upper_limit``, as flux ratios, and ``delta_mag`` of the first.
+        """
+        from astropy.table import QTable
+
+        step = float(self.x[0, 1] - self.x[0, 0])
+        ring = np.round(self.separation / step).astype(int)
+        largest = int(0.5 * (min(self.x.shape) - 1))
+        limit, contrast = self.upper_limit(prob) / self.target[2], self.contrast(n_sigma)
+        rings = [ring == k for k in range(1, largest + 1)]
+        rings = [here for here in rings if here.any()]
+        table = QTable()
+        table["separation"] = [float(self.separation[here].mean()) for here in rings]
+        table["contrast"] = [float(np.median(contrast[here])) for here in rings]
+        table["delta_mag"] = -2.5 * np.log10(table["contrast"])
+        table["upper_limit"] = [float(np.median(limit[here])) for here in rings]
+        table.meta |= {"n_sigma": n_sigma, "prob": prob, "fwhm": self.fwhm}
+        return table
+
+    def draw(self, n: int, seed: int = 0) -> QTable:
+        """
+        Return draws from the posterior of a companion, given that there is one.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        seed : int
+            Of the random numbers.
+
+        Returns
+        -------
+        QTable
+            ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws.
+        """
+        from astropy.table import QTable
+
+        check_integer("n", n, least=1)
+        rng = np.random.default_rng(check_integer("seed", seed, least=0))
+        return QTable(self._search.draw(self._places, n, rng))
+
+    def calibrate_false_positives(
+        self, n: int = 2000, *, seed: int = 0, n_jobs: int = 1, progress_bar: bool = False
+    ) -> FalsePositives:
+        """
+        Search images of the target without a companion: how often would one be found in them?
+
+        Images are the fit of the target alone with the noise of its pixels. They are searched on a
+        coarser grid, a quarter of the FWHM, as the image itself is for the comparison.
+
+        Parameters
+        ----------
+        n : int
+            Images; a rate of false positives needs 20 over it.
+        seed : int
+            Of the random numbers; the same images for any ``n_jobs``.
+        n_jobs : int
+            Threads.
+        progress_bar : bool
+            Whether to show one.
+
+        Returns
+        -------
+        FalsePositives
+        """
+        bench = open_bench(self._search, self._radius)
+        workers = Workers(n_jobs, None, progress_bar)
+        data = self._search.basis.data
+        return calibrate_false_positives(bench, n, data, seed=seed, workers=workers)
+
+    def recover(
+        self,
+        separations,
+        delta_mags,
+        n: int = 100,
+        *,
+        false_positives: FalsePositives,
+        rate: float = 0.01,
+        seed: int = 0,
+        n_jobs: int = 1,
+        progress_bar: bool = False,
+        file: str | Path | None = None,
+    ) -> Completeness:
+        """
+        Put companions into images of the target and count those found.
+
+        Parameters
+        ----------
+        separations : array_like of float (S,)
+            Pixels.
+        delta_mags : array_like of float (C,)
+            Companion less target, mag.
+        n : int
+            Companions at each separation and contrast, at random angles.
+        false_positives : FalsePositives
+            What the search finds without one.
+        rate : float
+            Rate of false positives of the threshold above which one counts as found.
+        seed, n_jobs, progress_bar
+            As for `calibrate_false_positives`.
+        file : path, optional
+            Where finished parts are kept; what stands in it already is not done again.
+
+        Returns
+        -------
+        Completeness
+
+        Raises
+        ------
+        ValueError
+            If there are too few images without a companion for the rate, a separation lies outside
+            the region searched, or the file is of another search.
+        """
+        bench = open_bench(self._search, self._radius)
+        furthest = float(np.max(np.asarray(separations, dtype=float), initial=0.0))
+        if furthest > self._radius:
+            raise ValueError(
+                f"separations must lie in the region searched, at most {self._radius:g} pixels, "
+                f"found {furthest:g}"
+            )
+        workers = Workers(n_jobs, None, progress_bar)
+        return recover_companions(
+            bench, separations, delta_mags, n, false_positives, rate,
+            seed=seed, workers=workers, file=file,
+        )  # fmt: skip
+
+    @property
+    def _radius(self) -> float:
+        """Half side of the region searched, pixels."""
+        return 0.5 * float(self.x[0, -1] - self.x[0, 0])
+
+    def plot(self, *, path=None) -> Figure:
+        """Draw the map, the limits and the contrast; save it where a path is given."""
+        from .pictures import plot_map
+
+        return plot_map(self, path)
+
+    def _weigh_places(self) -> tuple[float, np.ndarray]:
+        """Return the largest ln of a place's Bayes factor, and all of them times area over it."""
+        log = self._places.log_bayes_factor
+        level = float(log.max())
+        return level, self._places.area * np.exp(log - level)
+
+    def _log_odds(self, p: float) -> float:
+        return self.log_evidence_ratio + math.log(p / (1.0 - p))
+
+
+def companion_map(
+    image,
+    psf_model,
+    target,
+    *,
+    error=None,
+    mask=None,
+    neighbours=None,
+    noise: Any = None,
+    bkg_estimator: Any = None,
+    fit_background: bool | str = "flat",
+    psf_error=None,
+    radius: float | None = None,
+    step: float | None = None,
+    box: int | None = None,
+    prior: CompanionPrior | None = None,
+) -> CompanionMap:
+    """
+    Map the evidence of a second source about a target.
+
+    At each place of a grid target and companion are fitted together, and all but the place is
+    integrated out: the companion's flux with its prior, the target's flux and place, the sky,
+    modes of the PSF's error and what neighbours may still change by Laplace's approximation about
+    that fit. The places are summed up, on a finer grid about the best one.
+
+    Parameters
+    ----------
+    image, error, mask
+        As for a run: `BasicPSFPhotometry`.
+    psf_model : astropy.modeling.Fittable2DModel
+        The PSF, of fixed shape.
+    target : (float, float)
+        x and y of the target, pixels; its place has a normal prior of one FWHM about there.
+    neighbours : Table, optional
+        ``x_0``, ``y_0`` of other sources that are known: fitted together with the target.
+    noise, bkg_estimator, fit_background, psf_error
+        As for a run.
+    radius : float, optional
+        Half side of the square region searched, pixels. Default 3 FWHM.
+    step : float, optional
+        Distance of the places, pixels. Default a tenth of the FWHM.
+    box : int, optional
+        Side of the fit box, odd, pixels. Default two FWHM more than the region on each side.
+    prior : CompanionPrior, optional
+        Of a companion. Default ``CompanionPrior()``.
+
+    Returns
+    -------
+    CompanionMap
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If the target lies off the image or cannot be measured, or a number is out of its range.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> pair = bp.simulate_scene(
+    ...     (41, 41), sources={"x_0": [20.2, 23.1], "y_0": [19.8, 21.0], "flux": [8000.0, 800.0]},
+    ...     sigma=1.5, background=50.0, noise=7.0, seed=3)
+    >>> found = bp.companion_map(
+    ...     pair.image, bp.IntegratedGaussianPRF(sigma=1.5), (20.0, 20.0), error=pair.error)
+    >>> found.p_companion > 0.99
+    True
+    """
+    place = _read_target(target)
+    prior = _read_prior(prior)
+    psf = describe_psf(psf_model)
+    if psf.free_shapes:
+        name = psf.shape_names[psf.free_shapes[0]]
+        raise ValueError(
+            f"psf_model must have a fixed shape, found a free {name}: set "
+            f"psf_model.{name}.fixed = True (psf_error=PSFError(width=...) says how far it may be "
+            "off)"
+        )
+    fwhm = psf.fwhm
+    radius = RADIUS * fwhm if radius is None else check_number("radius", radius, above=0.0)
+    step = STEP * fwhm if step is None else check_number("step", step, above=0.0)
+    if not step <= radius:
+        raise ValueError(f"step must be at most the radius, {radius:g}, found {step:g}")
+    least = 2 * math.ceil(radius) + 1
+    if box is None:
+        box = 2 * math.ceil(radius + BORDER * fwhm) + 1
+    elif check_integer("box", box, least=least) % 2 == 0:
+        raise ValueError(f"box must be odd, found {box}")
+    phot = BasicPSFPhotometry(
+        psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
+        fit_background=fit_background, psf_error=psf_error, sampler=False,
+    )  # fmt: skip
+    looped = _fit_target(phot, image, error, mask, place, neighbours)
+    search = open_search(cut_stamp(looped), fwhm, prior)
+    n = math.floor(radius / step)
+    side = step * np.arange(-n, n + 1)
+    x, y = np.meshgrid(search.stamp.target[0] + side, search.stamp.target[1] + side)
+    search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
+    places = Weighed(
+        *(
+            np.concatenate([getattr(coarse, name), getattr(fine, name)])
+            for name in Weighed.__dataclass_fields__
+        )
+    )
+    information = coarse.information.reshape(x.shape)
+    with np.errstate(divide="ignore"):
+        flux_err = 1.0 / np.sqrt(information)
+    own = search.stamp.target
+    return CompanionMap(
+        x,
+        y,
+        coarse.log_bayes_factor.reshape(x.shape),
+        coarse.flux.reshape(x.shape),
+        flux_err,
+        (float(own[0]), float(own[1]), float(own[2])),
+        prior,
+        fwhm,
+        places,
+        search,
+    )
+
+
+def _read_target(target) -> tuple[float, float]:
+    """Return the target's place."""
+    try:
+        x, y = target
+    except (TypeError, ValueError):
+        raise TypeError(f"target must be a pair (x, y) of pixels, found {target!r}") from None
+    return check_number("target x", x), check_number("target y", y)
+
+
+def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
+    """Return the prior, or the default one."""
+    if prior is None:
+        return CompanionPrior()
+    if not isinstance(prior, CompanionPrior):
+        raise TypeError(f"prior must be a CompanionPrior, found {prior!r}")
+    return prior
+
+
+def _fit_target(phot, image, error, mask, place: tuple[float, float], neighbours) -> LoopResult:
+    """Return the fits of the target, the first source, and of its neighbours."""
+    looped = phot._run_loop(image, error, mask, _list_starts(place, neighbours), depth=3)[1]
+    catalog = looped.catalog
+    if len(looped.row) == 0 or looped.row[0] != 0:
+        why = ", ".join(decode_flags(int(catalog.flags[0]))) or "no good pixel"
+        raise ValueError(f"the target at {place} cannot be measured: {why}")
+    return looped
+
+
+def _list_starts(place: tuple[float, float], neighbours) -> Table:
+    """Return target and neighbours as a table of starts, all of one group."""
+    from astropy.table import Table, vstack
+
+    table = Table({"x_0": [place[0]], "y_0": [place[1]]})
+    if neighbours is not None and len(neighbours):
+        more = Table(neighbours)
+        if not {"x_0", "y_0"} <= set(more.colnames):
+            raise ValueError(
+                f"neighbours must have the columns x_0 and y_0, found {', '.join(more.colnames)}"
+            )
+        table = vstack([table, more["x_0", "y_0"]])
+    table["group_id"] = 1
+    return table

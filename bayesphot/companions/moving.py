@@ -1,0 +1,82 @@
+"""A source's image as a polynomial of where it lies: a fit of its place then needs no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesphot.kernels.columns import fill_unit_images
+from bayesphot.kernels.structs import SHAPE, PSFData
+from bayesphot.psf import PSFConfig
+
+__all__ = ["N_TERM", "MovingImage", "evaluate_terms", "render_units"]
+
+#: Degree of the polynomial. On a square of half a side of a fifth of the FWHM it errs by less than
+#: 1e-4 of a Gaussian, within half of that by 5e-5.
+DEGREE = 5
+POWERS = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)])
+N_TERM = len(POWERS)
+
+
+@dataclass(frozen=True, eq=False)
+class MovingImage:
+    """Images (N_TERM, P) whose sum, each times its term in (u, v), is the unit source there.
+
+    u and v are the distances along x and y from the anchor, in units of ``half``.
+    """
+
+    anchor: tuple[float, float]
+    half: float
+    images: np.ndarray
+
+    @classmethod
+    def expand(cls, psf: PSFConfig, anchor, half: float, window, shape) -> MovingImage:
+        """Fit the polynomial at Chebyshev's points.
+
+        Parameters
+        ----------
+        psf : PSFConfig
+            The PSF.
+        anchor : (float, float)
+            x and y about which it is expanded, image pixels.
+        half : float
+            Half the side of the square on which it shall hold, pixels.
+        window : (int, int, int, int)
+            Rows, columns, first row and first column of the stamp.
+        shape : (J,) array
+            Columns of the PSF's shapes.
+        """
+        n = DEGREE + 1
+        node = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+        u, v = (grid.ravel() for grid in np.meshgrid(node, node))
+        places = np.column_stack([anchor[0] + half * u, anchor[1] + half * v])
+        light = render_units(psf.data, places, window, shape)
+        terms = evaluate_terms(u, v)[0]
+        return cls((float(anchor[0]), float(anchor[1])), half, np.linalg.pinv(terms) @ light)
+
+
+def evaluate_terms(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the terms (..., N_TERM) at u and v, and their derivatives by both."""
+    i, j = POWERS.T
+    power_u, power_v = (
+        np.stack([np.asarray(a, dtype=float) ** k for k in range(DEGREE + 1)], axis=-1)
+        for a in (u, v)
+    )
+    at_u, at_v = power_u[..., i], power_v[..., j]
+    by_u = i * power_u[..., np.maximum(i - 1, 0)] * at_v
+    by_v = j * power_v[..., np.maximum(j - 1, 0)] * at_u
+    return at_u * at_v, by_u, by_v
+
+
+def render_units(psf: PSFData, places: np.ndarray, window, shape: np.ndarray) -> np.ndarray:
+    """Return unit sources (m, P) at places (m, 2), image pixels, over a stamp."""
+    n_row, n_col, first_row, first_col = window
+    state = np.zeros((len(places), SHAPE + len(shape)))
+    state[:, :2] = places - [first_col, first_row]
+    state[:, SHAPE:] = shape
+    out = np.empty((len(places), 1, n_row, n_col))
+    fill_unit_images(
+        PSFData(psf.kind, np.int64(first_row), np.int64(first_col), psf.numbers), state, out
+    )
+    return out.reshape(len(places), n_row * n_col)

@@ -1,0 +1,74 @@
+"""Other images of a target: without a companion, for false positives, and with one, for limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .moving import render_units
+from .profile import Crossed, change_data, cross_places, fit_alone, fit_crossed
+from .weigh import Search
+
+__all__ = ["Bench", "open_bench"]
+
+#: Distance of the places, in FWHM: 0.6 sigma of the PSF. A peak of evidence that is just seen is
+#: half as wide; the same for all images, and thresholds are measured, not computed.
+STEP = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A stamp on which images are simulated and searched, the same way each.
+
+    ``x``, ``y`` (M,) the places searched, ``crossed`` companions there, ``model`` (P,) the target
+    alone with sky and neighbours, weighted by the square root of W.
+    """
+
+    search: Search
+    x: np.ndarray
+    y: np.ndarray
+    crossed: Crossed
+    model: np.ndarray
+
+    def weigh(self, data: np.ndarray) -> float:
+        """Return ln of the evidence ratio of weighted data (P,)."""
+        basis = change_data(self.search.basis, data)
+        search = replace(self.search, basis=basis, alone=fit_alone(basis), moved=None)
+        joint = fit_crossed(basis, self.crossed, search.alone.state)
+        log = search.compare(joint)
+        level = float(log.max())
+        return level + float(np.log(np.mean(np.exp(log - level))))
+
+    def simulate(self, rng: np.random.Generator, companion=None) -> np.ndarray:
+        """Return weighted data (P,) of the target, with a companion (x, y, flux) or without."""
+        good = self.search.stamp.weight > 0.0
+        data = self.model + np.where(good, rng.standard_normal(good.size), 0.0)
+        if companion is not None:
+            data = data + self._render(*companion)
+        return data
+
+    @property
+    def target(self) -> tuple[float, float, float]:
+        """x, y and flux of the target."""
+        x, y, flux = self.search.stamp.target[:3].tolist()
+        return x, y, flux
+
+    def _render(self, x: float, y: float, flux: float) -> np.ndarray:
+        """Return the weighted light (P,) of a companion."""
+        stamp = self.search.stamp
+        shape = stamp.target[3:]
+        light = render_units(stamp.psf.data, np.array([[x, y]]), stamp.window, shape)[0]
+        return flux * light * np.sqrt(stamp.weight)
+
+
+def open_bench(search: Search, radius: float) -> Bench:
+    """Return the bench of a search out to a radius, pixels."""
+    step = min(STEP * search.fwhm, radius)
+    n = int(np.floor(radius / step))
+    side = step * np.arange(-n, n + 1)
+    target = search.stamp.target
+    x, y = (grid.ravel() for grid in np.meshgrid(target[0] + side, target[1] + side))
+    crossed = cross_places(search.basis, x, y)
+    model = search.alone.render(search.basis)
+    return Bench(search, x, y, crossed, model)

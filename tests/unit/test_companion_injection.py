@@ -1,0 +1,131 @@
+"""False positives and completeness of a companion search: counted, repeatable, taken further."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import bayesphot as bp
+from bayesphot.companions import Completeness, FalsePositives
+
+SIGMA = 1.5
+FWHM = 2.3548 * SIGMA
+
+
+@pytest.fixture(scope="module")
+def found():
+    scene = bp.simulate_scene(
+        (31, 31), sources={"x_0": [15.2], "y_0": [14.8], "flux": [12000.0]}, sigma=SIGMA,
+        background=100.0, noise=10.0, seed=6,
+    )  # fmt: skip
+    return bp.companion_map(
+        scene.image, bp.IntegratedGaussianPRF(sigma=SIGMA), (15.0, 15.0), error=scene.error,
+        radius=2.0 * FWHM, box=23,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nulls(found):
+    return found.calibrate_false_positives(400, seed=3)
+
+
+def test_an_image_without_a_companion_looks_like_the_others(nulls):
+    assert nulls.log_evidence_ratio.shape == (400,)
+    # One image in 500 of a companion's absence would fall below.
+    assert nulls.p_value > 0.002
+    # Markov's inequality: the mean evidence ratio of noise is 1.
+    assert np.mean(nulls.log_evidence_ratio > np.log(100.0)) <= 0.03
+
+
+def test_the_same_seed_gives_the_same_images(found, nulls):
+    again = found.calibrate_false_positives(60, seed=3, n_jobs=2)
+    np.testing.assert_array_equal(again.log_evidence_ratio, nulls.log_evidence_ratio[:60])
+
+
+def test_a_threshold_is_exceeded_as_often_as_it_says(nulls):
+    threshold = nulls.threshold(0.05)
+    assert np.mean(nulls.log_evidence_ratio > threshold) <= 0.05
+    assert np.mean(nulls.log_evidence_ratio >= threshold) >= 0.05
+    with pytest.raises(ValueError, match="at least 2000 images"):
+        nulls.threshold(0.01)
+    with pytest.raises(ValueError, match="rate"):
+        nulls.threshold(1.0)
+
+
+def test_bright_companions_are_found_and_faint_ones_not(found, nulls):
+    done = found.recover([1.5 * FWHM], [1.0, 9.0], 20, false_positives=nulls, rate=0.05)
+    assert done.found[0, 0] == 20
+    # 20 images with a false positive in 20: more than 6 once in 30 000.
+    assert done.found[0, 1] <= 6
+    table = done.table
+    assert table["fraction"][0] == 1.0
+    assert (table["fraction_lo"] <= table["fraction"]).all()
+    assert (table["fraction_hi"] >= table["fraction"]).all()
+
+
+def test_the_limit_lies_between_the_contrasts():
+    done = Completeness(
+        np.array([2.0, 4.0, 6.0]),
+        np.array([1.0, 2.0, 3.0]),
+        np.array([[10, 5, 0], [4, 2, 0], [10, 10, 9]]),
+        np.full((3, 3), 10),
+        3.0,
+        0.01,
+    )
+    np.testing.assert_allclose(done.limit(0.75), [1.5, np.nan, np.inf])
+    with pytest.raises(ValueError, match="fraction"):
+        done.limit(0.0)
+
+
+def test_what_is_finished_is_not_done_again(found, nulls, tmp_path):
+    file = tmp_path / "injections.jsonl"
+    run = {"false_positives": nulls, "rate": 0.05, "file": file}
+    first = found.recover([4.0], [2.0, 4.0], 6, **run)
+    text = file.read_text()
+    # Cut in the middle of its last line, as by a crash.
+    file.write_text(text[:-20])
+    again = found.recover([4.0], [2.0, 4.0], 6, **run)
+    np.testing.assert_array_equal(first.found, again.found)
+    assert file.read_text() == text
+    # A mark of ours on a finished part: it is read, not done again.
+    lines = [json.loads(line) for line in text.splitlines()]
+    lines[1]["log_evidence_ratio"] = [1e6] * 6
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert found.recover([4.0], [2.0, 4.0], 6, **run).found[0, 0] == 6
+    wider = found.recover([4.0, 5.0], [2.0, 4.0], 6, **run)
+    assert wider.found.shape == (2, 2)
+    with pytest.raises(ValueError, match="another"):
+        found.recover([4.0], [2.0], 7, **run)
+
+
+def test_bad_arguments_are_refused(found, nulls, tmp_path):
+    with pytest.raises(ValueError, match="region searched"):
+        found.recover([40.0], [2.0], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(ValueError, match="separations"):
+        found.recover([-1.0], [2.0], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(ValueError, match="delta_mags"):
+        found.recover([1.0], [np.nan], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(ValueError, match="n must"):
+        found.calibrate_false_positives(0)
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("no\nlines\n")
+    with pytest.raises(ValueError, match="no file of injections"):
+        found.recover([4.0], [2.0], 5, false_positives=nulls, rate=0.05, file=broken)
+
+
+def test_they_show_themselves(nulls, tmp_path):
+    assert "400 images" in repr(nulls)
+    assert 0.0 < FalsePositives(np.zeros(3), 1.0).p_value <= 0.25
+    done = Completeness(
+        np.array([2.0, 4.0]),
+        np.array([1.0, 2.0, 3.0]),
+        np.array([[10, 5, 0], [10, 9, 3]]),
+        np.full((2, 3), 10),
+        3.0,
+        0.01,
+    )
+    path = tmp_path / "completeness.png"
+    done.plot(path=path)
+    assert path.stat().st_size > 5_000
