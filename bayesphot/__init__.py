@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .background import (
+        AnnulusBackground as AnnulusBackground,
+    )
+    from .background import (
         MADStdBackgroundRMS as MADStdBackgroundRMS,
     )
     from .background import (
@@ -193,6 +196,7 @@ _MODULES = {
         "MedianBackground",
         "MeanBackground",
         "MeshBackground",
+        "AnnulusBackground",
         "MADStdBackgroundRMS",
         "StdBackgroundRMS",
     ),
