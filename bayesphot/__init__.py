@@ -6,8 +6,8 @@ The public names are imported when they are first used, so that ``import bayesph
 Examples
 --------
 >>> import bayesphot as bp
->>> bp.IntegratedGaussianPRF(sigma=2.0).sigma.value
-2.0
+>>> round(bp.IntegratedGaussianPRF(sigma=2.0).fwhm, 2)
+4.71
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .background import (
+        AnnulusBackground as AnnulusBackground,
+    )
     from .background import (
         MADStdBackgroundRMS as MADStdBackgroundRMS,
     )
@@ -205,6 +208,7 @@ _MODULES = {
         "MedianBackground",
         "MeanBackground",
         "MeshBackground",
+        "AnnulusBackground",
         "MADStdBackgroundRMS",
         "StdBackgroundRMS",
     ),

@@ -170,10 +170,7 @@ def _add_run(commands: Any) -> None:
         help="sky of a group: free with the estimator's error as prior (default), free and flat, "
         "a free plane, or none (subtracted already)",
     )
-    search.add_argument(
-        "--mesh", type=_count, metavar="N",
-        help="the sky varies: its level in tiles of N pixels, splines between (default: one level)",
-    )  # fmt: skip
+    _add_varying_sky(search, default="one level")
 
     _add_sampling(run, can_skip=True)
 
@@ -270,14 +267,26 @@ def _add_build(commands: Any) -> None:
         choices=(0, 1, 2),
         help="of the variation over the image (default: what the stars' criterion prefers)",
     )
-    stars.add_argument(
-        "--mesh", type=_count, metavar="N", help="tiles of the sky, pixels (default: 15 FWHM of 3)"
-    )
+    _add_varying_sky(stars, default="tiles of 15 FWHM, at least 48 pixels")
     output = build.add_argument_group("output")
     output.add_argument("--out", metavar="FILE.fits", help="(default: IMAGE's name_psf.fits)")
     _add_overwrite(output)
     _add_quiet(output)
     build.set_defaults(command="build_psf")
+
+
+def _add_varying_sky(parser: Any, *, default: str) -> None:
+    """Add the estimators of a sky that varies."""
+    sky = parser.add_mutually_exclusive_group()
+    sky.add_argument(
+        "--mesh", type=_count, metavar="N",
+        help="the sky varies: its level in tiles of N pixels, splines between "
+        f"(default: {default})",
+    )  # fmt: skip
+    sky.add_argument(
+        "--annulus", nargs=2, type=_positive, metavar=("INNER", "OUTER"),
+        help="or its level between two radii about each place, pixels",
+    )  # fmt: skip
 
 
 def _add_psf(parser: Any, *, shared: bool = False) -> Any:

@@ -110,7 +110,7 @@ def build_psf(arguments: Namespace) -> None:
             degree=arguments.degree,
             saturation=saturation,
             noise=noise,
-            bkg_estimator=None if arguments.mesh is None else _choose_sky(arguments),
+            bkg_estimator=_choose_varying_sky(arguments),
         )
     with _refuse_bad_use(FileExistsError, PermissionError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -309,14 +309,14 @@ def _configure_run(arguments: Namespace, *, noise: Any, saturation: float | None
     level: dict[str, Any] = {"nsigma": arguments.nsigma}
     if arguments.threshold is not None:
         level = {"threshold": arguments.threshold}
-    has_sky = arguments.background != "none"
+    has_sky, varying = arguments.background != "none", _choose_varying_sky(arguments)
     separation = arguments.crit_separation
     return _configure(
         psf_model=psf_model,
         fitshape=arguments.fitshape,
         finder=bp.DAOStarFinder(fwhm=psf_model.fwhm, sigma_radius=SIGMA_RADIUS, **level),
         crit_separation=separation,
-        bkg_estimator=_choose_sky(arguments) if has_sky else None,
+        bkg_estimator=(varying or bp.MMMBackground()) if has_sky else None,
         fit_background=arguments.background if has_sky else False,
         sampler=_choose_sampler(arguments),
         noise=noise,
@@ -481,14 +481,15 @@ def _configure_calibration(arguments: Namespace, *, noise: Any) -> Any:
     )
 
 
-def _choose_sky(arguments: Namespace) -> Any:
-    """Return the sky estimator of the options."""
-    if arguments.mesh is None:
-        return bp.MMMBackground()
-    try:
-        return bp.MeshBackground(arguments.mesh)
-    except ValueError as problem:
-        raise UsageError(f"argument --mesh: {problem}") from problem
+def _choose_varying_sky(arguments: Namespace) -> Any:
+    """Return the estimator of a sky that varies, None where no option asks for one."""
+    if arguments.annulus is not None:
+        with _refuse_argument("--annulus"):
+            return bp.AnnulusBackground(*arguments.annulus)
+    if arguments.mesh is not None:
+        with _refuse_argument("--mesh"):
+            return bp.MeshBackground(arguments.mesh)
+    return None
 
 
 def _choose_psf(arguments: Namespace) -> Any:

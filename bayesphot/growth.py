@@ -84,6 +84,20 @@ class CurveOfGrowth:
         The stars.
     stars : ndarray of float (n, m)
         The factor of each star.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> psf_model = bp.IntegratedGaussianPRF(sigma=1.5)
+    >>> scene = bp.simulate_scene((60, 60), n_sources=4, sigma=1.5, noise=1.0, seed=1,
+    ...                           flux_range=(2e4, 3e4), border=14, min_separation=20)
+    >>> phot = bp.BasicPSFPhotometry(psf_model=psf_model, fitshape=9, sampler=False)
+    >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+    >>> curve = result.curve_of_growth(psf_model, [2, 4, 8])
+    >>> isinstance(curve, bp.CurveOfGrowth), curve.stars.shape
+    (True, (4, 3))
+    >>> bool((abs(curve.value - curve.model) < 5 * curve.err).all())
+    True
     """
 
     radius: np.ndarray

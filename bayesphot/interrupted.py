@@ -25,10 +25,15 @@ class InterruptedRun(KeyboardInterrupt):
     Examples
     --------
     >>> import bayesphot as bp
+    >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, seed=1)
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
     >>> try:
-    ...     result = phot(image)  # doctest: +SKIP
-    ... except bp.InterruptedRun as stop:  # doctest: +SKIP
-    ...     stop.result.write("what_is_finished")
+    ...     result = phot(scene.image, error=scene.error, positions=scene.truth)
+    ... except bp.InterruptedRun as stop:
+    ...     result = stop.result
+    >>> len(result)
+    2
     """
 
     def __init__(self, result: PhotometryResult) -> None:

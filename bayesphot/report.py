@@ -49,9 +49,15 @@ def describe_result(result: PhotometryResult) -> str:
 
     Examples
     --------
+    >>> import bayesphot as bp
     >>> from bayesphot.report import describe_result
-    >>> print(describe_result(result))  # doctest: +SKIP
-    150 sources in 97 groups (largest: 6 sources); 0 not measured, 3 flagged
+    >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+    >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+    >>> print(describe_result(result))
+    2 sources in 2 groups (largest: 1 source); 0 not measured, 0 flagged
+    engines: none 2
     """
     if len(result) == 0:
         return "no sources found"

@@ -65,7 +65,7 @@ class PhotometryResult:
     --------
     >>> import numpy as np
     >>> from astropy.table import QTable
-    >>> from bayesphot.result import PhotometryResult
+    >>> from bayesphot import PhotometryResult
     >>> blank = np.zeros((5, 5))
     >>> table = QTable({"id": [1, 2], "group_id": [1, 1], "flux_fit": [10.0, 20.0]})
     >>> result = PhotometryResult(table, None, blank, blank, blank, blank)
@@ -191,7 +191,17 @@ class PhotometryResult:
 
         Examples
         --------
-        ``result.source(3).summary["flux"].sd`` and ``result.source(3).covariance.matrix``.
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> star = result.source(2)
+        >>> star.draws["flux"].shape, star.covariance.matrix.shape
+        ((4, 500), (3, 3))
+        >>> flux = star.summary["flux"]
+        >>> bool(abs(flux.median - scene.truth["flux"][1]) < 5 * flux.sd)
+        True
         """
         row = self.table[find_row(self.table["id"], id)]
         return select_source(self.draws, row=row, units=self.units, ci_prob=self.ci_prob)
@@ -290,7 +300,14 @@ class PhotometryResult:
 
         Examples
         --------
-        ``arviz.summary(result.to_arviz(), var_names=["flux"])``.
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> import arviz as az
+        >>> len(az.summary(result.to_arviz(), var_names=["flux"]))
+        2
         """
         self.require_draws("to_arviz")
         unit = getattr(self.image, "unit", None)
@@ -321,7 +338,13 @@ class PhotometryResult:
 
         Examples
         --------
-        ``result.write("m92")``, later ``PhotometryResult.read("m92")``.
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> sorted(path.name for path in result.write("m92").iterdir())
+        ['catalog.ecsv', 'images.fits', 'posterior.nc']
         """
         images = {name.removesuffix("_image"): getattr(self, name) for name in IMAGE_NAMES}
         kept = {name: image for name, image in images.items() if image is not None}
@@ -341,7 +364,14 @@ class PhotometryResult:
 
         Examples
         --------
-        ``PhotometryResult.read("m92").source(3)``.
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> again = bp.PhotometryResult.read(result.write("m92"))
+        >>> bool((again["flux_fit"] == result["flux_fit"]).all())
+        True
         """
         table, tree, images, meta = storage.read_folder(folder)
         try:
@@ -460,7 +490,15 @@ class PhotometryResult:
 
         Examples
         --------
-        ``result.curve_of_growth(psf_model, [3, 5, 8]).table``.
+        >>> import bayesphot as bp
+        >>> psf_model = bp.IntegratedGaussianPRF(sigma=1.5)
+        >>> scene = bp.simulate_scene((60, 60), n_sources=4, sigma=1.5, noise=1.0, seed=1,
+        ...                           flux_range=(2e4, 3e4), border=14, min_separation=20)
+        >>> phot = bp.BasicPSFPhotometry(psf_model=psf_model, fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> curve = result.curve_of_growth(psf_model, [2, 4, 8])
+        >>> curve.value.round(1).tolist()
+        [0.6, 1.0, 1.0]
         """
         # It compiles and renders, which reading a result does not.
         from .growth import measure_growth
@@ -492,7 +530,15 @@ class PhotometryResult:
 
         Examples
         --------
-        ``value, err = result.aperture_correction(5.0, psf_model)``.
+        >>> import bayesphot as bp
+        >>> psf_model = bp.IntegratedGaussianPRF(sigma=1.5)
+        >>> scene = bp.simulate_scene((60, 60), n_sources=4, sigma=1.5, noise=1.0, seed=1,
+        ...                           flux_range=(2e4, 3e4), border=14, min_separation=20)
+        >>> phot = bp.BasicPSFPhotometry(psf_model=psf_model, fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> value, err = result.aperture_correction(2.0, psf_model)
+        >>> round(value, 1), 0.0 < err < 0.01
+        (0.6, True)
         """
         from .growth import ApertureCorrection
 
@@ -511,7 +557,7 @@ class PhotometryResult:
         Examples
         --------
         >>> import bayesphot as bp
-        >>> scene = bp.simulate_scene((40, 40), n_sources=3, sigma=1.5, noise=1.0, seed=1)
+        >>> scene = bp.simulate_scene((40, 40), n_sources=3, sigma=1.5, noise=1.0, border=6, seed=1)
         >>> phot = bp.BasicPSFPhotometry(
         ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
         >>> phot(scene.image, error=scene.error, positions=scene.truth).diagnose()
@@ -534,6 +580,15 @@ class PhotometryResult:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> figure = result.plot(ids=1, path="star.png")
         """
         from . import plotting
 
@@ -569,6 +624,16 @@ class PhotometryResult:
         ------
         ValueError
             For an unknown id, name or truth, no draws, no free parameter or too many.
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> truth = {"flux": scene.truth["flux"][0]}
+        >>> figure = result.plot_corner(1, names=["x", "flux"], truths=truth, path="corner.png")
         """
         from . import plotting
 
@@ -596,6 +661,15 @@ class PhotometryResult:
         ------
         ValueError
             For an unknown id or name, no draws, no free parameter or too many.
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> figure = result.plot_trace([1, 2], names="flux", path="trace.png")
         """
         from . import plotting
 
@@ -621,6 +695,15 @@ class PhotometryResult:
         ------
         ValueError
             If the result was not sampled.
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, seed=1)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> figure = result.plot_diagnostics(path="diagnostics.png")
         """
         from . import plotting
 
@@ -630,7 +713,19 @@ class PhotometryResult:
         return plotting.plot_diagnostics(self, path=path)
 
     def require_draws(self, asker: str) -> Draws:
-        """Return the draws, or raise a ValueError that says what needs them."""
+        """Return the draws, or raise a ValueError that says what needs them.
+
+        Examples
+        --------
+        >>> import bayesphot as bp
+        >>> scene = bp.simulate_scene((40, 40), n_sources=2, sigma=1.5, noise=1.0, border=9, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, sampler=False)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> result.require_draws("a picture of chains")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: a picture of chains needs posterior draws and this result has none: the run ...
+        """
         if self.draws is None:
             raise ValueError(
                 f"{asker} needs posterior draws and this result has none: "

@@ -4,6 +4,7 @@ Each sky estimator says how well it knows the level as well as the level itself:
 error as the width of the prior on the background.
 """
 
+from .annulus import AnnulusBackground
 from .estimators import (
     MADStdBackgroundRMS,
     MeanBackground,
@@ -26,6 +27,7 @@ from .sky import (
 from .tilt import measure_tilt
 
 __all__ = [
+    "AnnulusBackground",
     "MADStdBackgroundRMS",
     "MMMBackground",
     "MeanBackground",

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .pixels import clip_pixels, find_error_factor, mad_std, read_pixels
+from .pixels import clip_pixels, clip_rows, find_error_factor, mad_std, read_pixels
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,28 @@ class SkyEstimator(_ClippedStatistic, ABC):
         """Return this level and that of the mean of the same clipped pixels, without units."""
         pixels, _ = self._clip(data, mask)
         return self._weigh(pixels, *self._weights), self._weigh(pixels, 0.0, 1.0)
+
+    def estimate_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return level, its error and the mean of the clipped pixels of each row.
+
+        Each row by itself is what `estimate` takes, all rows together much faster.
+
+        Parameters
+        ----------
+        rows : (n, k) array
+            Good pixels, in any order; infinite where a row has fewer. Sorted in place.
+
+        Returns
+        -------
+        level, error, mean : (n,) arrays
+            NaN, infinite and NaN for a row without pixels.
+        """
+        low, high, median, mean, std = clip_rows(rows, self.sigma, self.maxiters)
+        count = high - low
+        a, b = self._weights
+        factor = find_error_factor(a, b, self.sigma, self.maxiters)
+        error = np.where(count > 1, std * factor / np.sqrt(np.maximum(count, 1)), np.inf)
+        return a * median + b * mean, error, mean
 
     def _weigh(self, pixels: np.ndarray, a: float, b: float) -> SkyLevel:
         """Return ``a * median + b * mean`` of clipped pixels and its standard error."""

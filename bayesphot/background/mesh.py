@@ -9,16 +9,13 @@ import numpy as np
 
 from bayesphot.checks import check_integer
 
-from .estimators import MMMBackground, SkyEstimator, SkyMap
-from .pixels import clip_pixels, mad_std, read_pixels
+from .estimators import MMMBackground
+from .maps import LEAST_PIXELS, LEAST_SHARE, MISSED, MapEstimator, check_statistic
+from .nodes import fill_nodes, filter_nodes, spread_nodes, spread_out, spread_within
+from .pixels import clip_pixels, mad_std
 
 __all__ = ["MeshBackground"]
 
-#: Share of a tile's pixels that must be good for it to have a level of its own.
-LEAST_SHARE = 0.15
-#: Share of the bend at a tile that splines between tiles miss, at most, for waves of five tiles and
-#: longer, a tile and more from the border.
-MISSED = 0.4
 #: Times the tiles are measured, each time with the sky of the time before taken out.
 RENEWALS = 3
 #: Standard errors by which a tile must stand out of those about it, and of their range, to be
@@ -27,7 +24,7 @@ OUTLYING = 5.0
 
 
 @dataclass(frozen=True)
-class MeshBackground:
+class MeshBackground(MapEstimator):
     """A sky that varies: the clipped level of each tile, and cubic splines between tiles.
 
     A tile that differs from those about it by five of its errors (a bright star, a galaxy) takes
@@ -69,40 +66,7 @@ class MeshBackground:
         check_integer("box_size", self.box_size, least=8)
         if check_integer("filter_size", self.filter_size, least=1) % 2 == 0:
             raise ValueError(f"filter_size must be odd, found {self.filter_size}")
-        if not isinstance(self.statistic, SkyEstimator):
-            raise TypeError(
-                "statistic must be one of this package's estimators, such as MMMBackground(), "
-                f"found {self.statistic!r}"
-            )
-
-    def __call__(self, data, mask=None):
-        """Return the level at each pixel; see `estimate`."""
-        return self.estimate(data, mask).level
-
-    def estimate(self, data, mask=None) -> SkyMap:
-        """Return the level and its standard error at each pixel.
-
-        Parameters
-        ----------
-        data : (ny, nx) array or Quantity
-            The image. Non-finite values are left out.
-        mask : (ny, nx) array of bool, optional
-            True = bad.
-
-        Returns
-        -------
-        SkyMap
-            Maps (ny, nx) in the unit of the data (Quantities for a Quantity). Without a tile that
-            has good pixels the level is one number, 0, and the error infinite.
-
-        Raises
-        ------
-        ValueError
-            If data are not 2-D, or the mask has another shape.
-        """
-        values, bad, unit = read_pixels(data, mask)
-        level, error = self._follow(values, bad)
-        return SkyMap(level, error) if unit is None else SkyMap(level * unit, error * unit)
+        check_statistic(self.statistic)
 
     def _follow(self, values: np.ndarray, bad: np.ndarray):
         """Return level and error of plain numbers."""
@@ -117,13 +81,13 @@ class MeshBackground:
                 return 0.0, np.inf
             typical = float(np.nanmedian(error[np.isfinite(error)]))
             error = np.where(np.isfinite(error), error, typical)
-            total = total + _fill(level)
-            about = _filter(total, self.filter_size)
+            total = total + fill_nodes(level)
+            about = filter_nodes(total, self.filter_size)
             total = _replace_outliers(total, about, error)
             surface = self._spread(total, values.shape)
         # Where tiles differ from those about them the sky bends, and splines between tiles miss a
         # share of that; a tile without good pixels knows it no better than its neighbours do.
-        bend = _spread_out(np.abs(total - about))
+        bend = spread_out(np.abs(total - about))
         share = np.where(measured, MISSED, 1.0)
         error2 = error**2 + (share * bend) ** 2
         # A mode lies off the mean of skewed noise, which is what fits find.
@@ -131,42 +95,26 @@ class MeshBackground:
         error = np.sqrt(error2 + max(offset2, 0.0))
         return surface, self._spread_within(error, values.shape)
 
-    def estimate_rms(self, data, mask=None) -> np.ndarray:
-        """Return the scatter of the pixels, 1.4826 median absolute deviations, at each pixel.
-
-        Parameters
-        ----------
-        data, mask
-            As for `estimate`: best an image from which sources and sky are subtracted.
-
-        Returns
-        -------
-        (ny, nx) array
-            In the unit of the data (a Quantity for a Quantity); NaN without a tile that has good
-            pixels.
-        """
-        values, bad, unit = read_pixels(data, mask)
+    def _map_scatter(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:
+        """Return the scatter of the pixels at each pixel, NaN without a tile that has good ones."""
         rms = np.array(
             [
                 [self._scatter(values[tile][~bad[tile]], values[tile].size) for tile in row]
                 for row in self._list_tiles(values.shape)
             ]
         )
-        scatter = np.full(values.shape, np.nan)
-        if np.isfinite(rms).any():
-            scatter = self._spread_within(_filter(_fill(rms), self.filter_size), values.shape)
-        return scatter if unit is None else scatter * unit
+        if not np.isfinite(rms).any():
+            return np.full(values.shape, np.nan)
+        return self._spread_within(filter_nodes(fill_nodes(rms), self.filter_size), values.shape)
 
     def _scatter(self, pixels: np.ndarray, size: int) -> float:
         """Return the scatter of a tile's good pixels, NaN for too few."""
-        if pixels.size < max(LEAST_SHARE * size, 8):
+        if pixels.size < max(LEAST_SHARE * size, LEAST_PIXELS):
             return np.nan
         return mad_std(clip_pixels(pixels, self.statistic.sigma, self.statistic.maxiters))
 
     def _list_tiles(self, shape: tuple[int, ...]) -> list[list[tuple[slice, slice]]]:
         """Return the tiles, row after row, of about the size asked for."""
-        if len(shape) != 2:
-            raise ValueError(f"data must be 2-D, found shape {shape}")
         rows, columns = (self._cut(side) for side in shape)
         return [[(row, column) for column in columns] for row in rows]
 
@@ -182,46 +130,24 @@ class MeshBackground:
         out = np.full((3, len(tiles), len(tiles[0])), np.nan)
         for i, row in enumerate(tiles):
             for j, tile in enumerate(row):
-                if np.count_nonzero(~bad[tile]) < max(LEAST_SHARE * values[tile].size, 8):
+                least = max(LEAST_SHARE * values[tile].size, LEAST_PIXELS)
+                if np.count_nonzero(~bad[tile]) < least:
                     continue
                 level, mean = self.statistic.estimate_with_mean(values[tile], bad[tile])
                 out[:, i, j] = level.level, level.error, mean.level
         return out
 
-    def _spread_within(self, mesh: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Return errors of the tiles at each pixel: splines of a jump may undershoot, these not."""
-        return np.clip(self._spread(mesh, shape), mesh.min(), mesh.max())
-
     def _spread(self, mesh: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Return numbers of the tiles at each pixel, by splines between their middles."""
-        from scipy.interpolate import make_interp_spline
+        return spread_nodes(mesh, self._list_middles(shape), shape)
 
-        spread = mesh
-        for axis, side in enumerate(shape):
-            middle = np.array([0.5 * (s.start + s.stop - 1) for s in self._cut(side)])
-            if middle.size == 1:
-                spread = np.repeat(spread, side, axis=axis)
-                continue
-            # Half a tile at each end goes on as the last two tiles do.
-            first, last = np.take(spread, [0], axis), np.take(spread, [-1], axis)
-            before = 2.0 * first - np.take(spread, [1], axis)
-            after = 2.0 * last - np.take(spread, [-2], axis)
-            knots = np.r_[2 * middle[0] - middle[1], middle, 2 * middle[-1] - middle[-2]]
-            whole = np.concatenate([before, spread, after], axis=axis)
-            spline = make_interp_spline(knots, whole, k=3, axis=axis)
-            spread = spline(np.arange(side))
-        return spread
+    def _spread_within(self, mesh: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return errors of the tiles at each pixel."""
+        return spread_within(mesh, self._list_middles(shape), shape)
 
-
-def _fill(mesh: np.ndarray) -> np.ndarray:
-    """Return a mesh with its NaN replaced by the nearest tiles' values."""
-    from scipy.ndimage import distance_transform_edt
-
-    wrong = ~np.isfinite(mesh)
-    if not wrong.any():
-        return mesh
-    nearest = distance_transform_edt(wrong, return_distances=False, return_indices=True)
-    return mesh[tuple(nearest)]
+    def _list_middles(self, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """Return the middles of the tiles along each axis."""
+        return [np.array([0.5 * (s.start + s.stop - 1) for s in self._cut(side)]) for side in shape]
 
 
 def _replace_outliers(mesh: np.ndarray, about: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -240,25 +166,3 @@ def _replace_outliers(mesh: np.ndarray, about: np.ndarray, error: np.ndarray) ->
     low = minimum_filter(mesh, footprint=ring, mode="nearest")
     excess = np.maximum(mesh - high, low - mesh)
     return np.where(excess > OUTLYING * error + (high - low), about, mesh)
-
-
-def _spread_out(mesh: np.ndarray) -> np.ndarray:
-    """Return the root mean square of the tiles about each."""
-    from scipy.ndimage import uniform_filter
-
-    return np.sqrt(np.maximum(uniform_filter(mesh**2, size=3, mode="nearest"), 0.0))
-
-
-def _filter(mesh: np.ndarray, size: int) -> np.ndarray:
-    """Return a mesh with the median of the tiles about each, planes left as they are.
-
-    The plane through all tiles is taken out before: a window cut at the border would tilt it.
-    """
-    from scipy.ndimage import median_filter
-
-    if size == 1 or mesh.size == 1:
-        return mesh.copy()
-    row, column = np.indices(mesh.shape)
-    design = np.stack([np.ones(mesh.size), row.ravel(), column.ravel()], axis=1)
-    plane = (design @ np.linalg.lstsq(design, mesh.ravel(), rcond=None)[0]).reshape(mesh.shape)
-    return plane + median_filter(mesh - plane, size=size, mode="nearest")

@@ -46,9 +46,69 @@ def clip_pixels(pixels: np.ndarray, sigma: float, maxiters: int | None) -> np.nd
     return clipped[np.isfinite(clipped)]
 
 
+def clip_rows(rows: np.ndarray, sigma: float, maxiters: int | None):
+    """Return what clipping leaves of each row, and its median, mean and standard deviation.
+
+    The rows (n, k) are sorted in place, infinities at their ends. What is left of one, the same
+    pixels as `clip_pixels` leaves, is a window of it: from ``low`` to before ``high``, which come
+    first in the answer.
+    """
+    rows.sort(axis=1)
+    low = np.zeros(len(rows), dtype=np.intp)
+    high = np.isfinite(rows).sum(axis=1)
+    median, mean, std = _describe_windows(rows, low, high)
+    moving = np.arange(len(rows))
+    rounds = 0
+    while moving.size and (maxiters is None or rounds < maxiters):
+        rounds += 1
+        some, reach = rows[moving], sigma * std[moving]
+        first = (some < (median[moving] - reach)[:, None]).sum(axis=1)
+        last = (some <= (median[moving] + reach)[:, None]).sum(axis=1)
+        first, last = np.maximum(first, low[moving]), np.minimum(last, high[moving])
+        changed = (first != low[moving]) | (last != high[moving])
+        moving = moving[changed]
+        low[moving], high[moving] = first[changed], last[changed]
+        found = _describe_windows(some[changed], low[moving], high[moving])
+        median[moving], mean[moving], std[moving] = found
+    return low, high, median, mean, std
+
+
+def _find_inside(rows: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return where the columns of rows are from low to before high."""
+    column = np.arange(rows.shape[1])
+    return (column >= low[:, None]) & (column < high[:, None])
+
+
+def _describe_windows(rows: np.ndarray, low: np.ndarray, high: np.ndarray):
+    """Return median, mean and standard deviation of sorted rows from low to before high."""
+    count = high - low
+    each, last = np.arange(len(rows)), rows.shape[1] - 1
+    lower = rows[each, np.minimum(low + np.maximum(count - 1, 0) // 2, last)]
+    upper = rows[each, np.minimum(low + count // 2, last)]
+    median = np.where(count > 0, 0.5 * (lower + upper), np.nan)
+    inside = _find_inside(rows, low, high)
+    # From the median: sums of squares lose nothing to a level that is large.
+    off = np.where(inside, rows - np.nan_to_num(median)[:, None], 0.0)
+    n = np.maximum(count, 1)
+    shift = off.sum(axis=1) / n
+    std = np.sqrt(np.maximum(np.einsum("ij,ij->i", off, off) / n - shift**2, 0.0))
+    return median, median + shift, std
+
+
 def mad_std(pixels: np.ndarray) -> float:
     """Return 1.4826 median absolute deviations."""
     return float(_STD_PER_MAD * np.median(np.abs(pixels - np.median(pixels))))
+
+
+def mad_std_rows(rows: np.ndarray, sigma: float, maxiters: int | None) -> np.ndarray:
+    """Return 1.4826 median absolute deviations of what clipping leaves of each row.
+
+    The rows are what `clip_rows` takes; NaN for one without pixels.
+    """
+    low, high, median, _, _ = clip_rows(rows, sigma, maxiters)
+    off = np.where(_find_inside(rows, low, high), np.abs(rows - median[:, None]), np.inf)
+    off.sort(axis=1)
+    return _STD_PER_MAD * _describe_windows(off, np.zeros_like(low), high - low)[0]
 
 
 def find_error_factor(a: float, b: float, sigma: float, maxiters: int | None) -> float:

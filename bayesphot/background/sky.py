@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 
 from .estimators import MADStdBackgroundRMS, SkyEstimator, SkyLevel, SkyMap
-from .mesh import MeshBackground
+from .maps import MapEstimator
 from .pixels import clip_pixels, mad_std, read_floats, read_pixels
 
 #: Variance of the median over the variance of the mean, many Gaussian numbers.
@@ -68,7 +68,7 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
     if bad.all():
         return SkyMap(0.0, np.inf)
     answer: SkyLevel | SkyMap
-    if isinstance(estimator, SkyEstimator | MeshBackground):
+    if isinstance(estimator, SkyEstimator | MapEstimator):
         answer = estimator.estimate(values, bad)
     else:
         answer = _call_foreign(estimator, values, bad)
@@ -95,7 +95,7 @@ def estimate_mean_sky(estimator, data: np.ndarray, mask: np.ndarray) -> tuple:
 
 def follows_tilt(estimator) -> bool:
     """Return whether an estimator's own level follows a sky that is tilted."""
-    return isinstance(estimator, MeshBackground)
+    return isinstance(estimator, MapEstimator)
 
 
 def map_noise(estimator, data: np.ndarray, bad: np.ndarray) -> float | np.ndarray:
@@ -112,7 +112,7 @@ def map_noise(estimator, data: np.ndarray, bad: np.ndarray) -> float | np.ndarra
     bad : (ny, nx) bool array
         Pixels that do not count; not all.
     """
-    noise = estimator.estimate_rms(data, bad) if isinstance(estimator, MeshBackground) else 0.0
+    noise = estimator.estimate_rms(data, bad) if isinstance(estimator, MapEstimator) else 0.0
     if np.all(noise > 0.0):
         return noise
     level = estimate_noise(data, bad)

@@ -56,6 +56,27 @@ class CalibrationResult:
         (mean - draw) / error of the draws among which the truths are ranked.
     meta : mapping
         Arguments, seed, versions.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=11)
+    >>> result = bp.calibrate(phot, n_simulations=40, error=3.0, seed=1,
+    ...                       flux=bp.PowerLaw(-2.0, 100.0, 5000.0))
+    >>> result
+    <CalibrationResult: 40 sources in 40 groups; x, y, flux: all in their bands>
+    >>> result.uniformity().colnames
+    ['parameter', 'n', 'n_bins', 'p_value', 'limit', 'holds']
+    >>> for table in (result.coverage((0.5, 0.9)), result.scatter(), result.bias()):
+    ...     assert table["holds"].all()
+    >>> len(result.select(result.table["snr"] > 5.0)), len(result.trusted())
+    (40, 40)
+    >>> result.passed(), result.summary().partition(",")[0]
+    (True, '40 sources in 40 groups')
+    >>> figure = result.plot(path="calibration.png")
+    >>> sorted(path.name for path in result.write("calibration").iterdir())
+    ['calibration.ecsv', 'calibration.png', 'calibration.txt']
     """
 
     table: QTable

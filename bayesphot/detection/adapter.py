@@ -54,6 +54,8 @@ def find_sources(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from bayesphot.detection import find_sources
     >>> len(find_sources(lambda data: None, np.zeros((5, 5))))
     0
     """

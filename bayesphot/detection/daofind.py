@@ -80,6 +80,7 @@ class DAOStarFinder(StarFinder):
     Examples
     --------
     >>> import numpy as np
+    >>> from bayesphot import DAOStarFinder
     >>> y, x = np.mgrid[:21, :21]
     >>> image = 100.0 * np.exp(-0.5 * ((x - 10.2) ** 2 + (y - 9.0) ** 2) / 1.5**2)
     >>> found = DAOStarFinder(threshold=10.0, fwhm=3.5).find(image)
@@ -203,6 +204,8 @@ def fit_marginal(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from bayesphot.detection.daofind import fit_marginal
     >>> x = np.arange(-2, 3)
     >>> row = np.exp(-0.5 * x**2)
     >>> shift, height = fit_marginal(7.0 * np.outer(row, row)[None], np.outer(row, row), sigma=1.0)

@@ -35,6 +35,7 @@ class Detections:
 
     Examples
     --------
+    >>> from bayesphot.detection import Detections
     >>> len(Detections.empty())
     0
     """

@@ -42,6 +42,7 @@ def read_frame(data: Any, mask: Any = None) -> Frame:
 
     Examples
     --------
+    >>> from bayesphot.detection.frame import read_frame
     >>> int(read_frame([[1, 2], [3, float("nan")]]).good.sum())
     3
     """
@@ -110,6 +111,7 @@ def read_noise(noise: Any, frame: Frame) -> tuple[float | np.ndarray, np.ndarray
 
     Examples
     --------
+    >>> from bayesphot.detection.frame import read_frame, read_noise
     >>> read_noise(2.0, read_frame([[1.0, 2.0]]))[0]
     2.0
     """
@@ -148,6 +150,8 @@ def estimate_noise(frame: Frame) -> float:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from bayesphot.detection.frame import estimate_noise, read_frame
     >>> noise = np.random.default_rng(1).normal(0.0, 2.0, (100, 100))
     >>> abs(estimate_noise(read_frame(noise)) - 2.0) < 0.1
     True

@@ -74,6 +74,7 @@ class IRAFStarFinder(StarFinder):
     Examples
     --------
     >>> import numpy as np
+    >>> from bayesphot import IRAFStarFinder
     >>> y, x = np.mgrid[:21, :21]
     >>> image = 100.0 * np.exp(-0.5 * ((x - 10.0) ** 2 + (y - 9.0) ** 2) / 1.5**2)
     >>> found = IRAFStarFinder(threshold=10.0, fwhm=3.5).find(image)

@@ -83,6 +83,7 @@ def build_star_kernel(
 
     Examples
     --------
+    >>> from bayesphot.detection.starkernel import build_star_kernel
     >>> kernel = build_star_kernel(3.0)
     >>> kernel.weights.shape
     (5, 5)

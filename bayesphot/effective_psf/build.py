@@ -111,11 +111,13 @@ def build_psf(
 
     Examples
     --------
+    The width is that of the Gaussian and of the pixels that it falls on:
+
     >>> import bayesphot as bp
-    >>> scene = bp.simulate_scene((200, 200), n_sources=40, sigma=1.5, flux_range=(5e3, 5e4),
-    ...                           background=20.0, noise=3.0, min_separation=12, seed=3)
-    >>> build = bp.build_psf(scene.image, error=scene.error)
-    >>> abs(build.fwhm / (2.355 * 1.5) - 1.0) < 0.03
+    >>> scene = bp.simulate_scene((120, 120), n_sources=16, sigma=1.5, flux_range=(5e3, 5e4),
+    ...                           noise=3.0, border=10, min_separation=12, seed=3)
+    >>> build = bp.build_psf(scene.image, error=scene.error, size=17)
+    >>> abs(build.fwhm / (2.355 * (1.5**2 + 1 / 12) ** 0.5) - 1.0) < 0.01
     True
     """
     _check_arguments(n_stars, oversampling, size, degree, n_iter, fwhm, saturation)

@@ -41,6 +41,21 @@ class PSFBuild:
         Rounds of the iteration.
     change : float
         Change in the last one, over the peak.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> scene = bp.simulate_scene((120, 120), n_sources=16, sigma=1.5, flux_range=(5e3, 5e4),
+    ...                           noise=3.0, border=10, min_separation=12, seed=3)
+    >>> build = bp.build_psf(scene.image, error=scene.error, size=17)
+    >>> isinstance(build, bp.PSFBuild), round(build.fwhm, 1), build.image.shape
+    (True, 3.6, (33, 33))
+    >>> build.summary().splitlines()[1]
+    'the same over the image'
+    >>> figure = build.plot(path="psf.png")
+    >>> build.write("psf.fits")
+    >>> bp.read_psf("psf.fits").oversampling
+    (2, 2)
     """
 
     psf: Any

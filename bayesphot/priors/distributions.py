@@ -150,6 +150,14 @@ class Uniform(Prior):
         If a bound is not a number.
     ValueError
         If ``low`` is not below ``high``.
+
+    Examples
+    --------
+    >>> from bayesphot import Uniform
+    >>> Uniform(-0.5, 0.5).support()
+    (-0.5, 0.5)
+    >>> Uniform().is_proper
+    False
     """
 
     low: float = -math.inf
@@ -191,6 +199,17 @@ class Normal(Prior):
     ValueError
         If ``sd`` is not positive, ``mean`` not finite, or either beyond 1e150 (``sd``: or below
         1e-150).
+
+    Examples
+    --------
+    The sky known from elsewhere, to 0.5:
+
+    >>> import bayesphot as bp
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=2.0), fitshape=11,
+    ...     priors={"background": bp.Normal(20.0, 0.5)})
+    >>> phot.priors["background"]
+    Normal(mean=20.0, sd=0.5)
     """
 
     mean: float
@@ -223,6 +242,18 @@ class LogNormal(Prior):
     ------
     ValueError
         If either is not positive, or ``width`` not between 1e-12 and 50.
+
+    Examples
+    --------
+    A width of the PSF that is known to 5 %:
+
+    >>> import bayesphot as bp
+    >>> psf_model = bp.IntegratedGaussianPRF(sigma=2.0)
+    >>> psf_model.sigma.fixed = False
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=psf_model, fitshape=11, priors={"sigma": bp.LogNormal(2.0, 0.05)})
+    >>> phot.priors["sigma"]
+    LogNormal(median=2.0, width=0.05)
     """
 
     median: float
@@ -253,6 +284,12 @@ class LogUniform(Prior):
     ------
     ValueError
         If the bounds are not positive, finite and in order.
+
+    Examples
+    --------
+    >>> from bayesphot import LogUniform, NormalNoise
+    >>> NormalNoise(inflation=LogUniform(0.5, 2.0)).inflation.support()
+    (0.5, 2.0)
     """
 
     low: float
@@ -288,6 +325,17 @@ class PowerLaw(Prior):
     ValueError
         If the bounds are out of order, the density does not integrate to one, or the index is too
         large to compute it.
+
+    Examples
+    --------
+    Ten times as many stars for each factor of ten that they are fainter:
+
+    >>> import bayesphot as bp
+    >>> phot = bp.BasicPSFPhotometry(
+    ...     psf_model=bp.IntegratedGaussianPRF(sigma=2.0), fitshape=11,
+    ...     priors={"flux": bp.PowerLaw(-2.0, low=50.0)})
+    >>> phot.priors["flux"]
+    PowerLaw(index=-2.0, low=50.0, high=inf)
     """
 
     index: float
@@ -342,6 +390,12 @@ class HalfNormal(Prior):
     ------
     ValueError
         If ``sd`` is not positive, or not between 1e-150 and 1e150.
+
+    Examples
+    --------
+    >>> from bayesphot import HalfNormal
+    >>> HalfNormal(1000.0).support()
+    (0.0, inf)
     """
 
     sd: float
@@ -381,6 +435,12 @@ class TruncatedNormal(Prior):
     ------
     ValueError
         If ``sd`` is not positive, the bounds are out of order, or nothing lies between them.
+
+    Examples
+    --------
+    >>> from bayesphot import TruncatedNormal
+    >>> TruncatedNormal(mean=500.0, sd=300.0).support()
+    (0.0, inf)
     """
 
     mean: float

@@ -164,7 +164,8 @@ class GaussianPRF(_IntegratedPRF):
     >>> import numpy as np
     >>> from bayesphot import GaussianPRF
     >>> y, x = np.mgrid[:31, :31]
-    >>> print(round(GaussianPRF(100, 15, 15, x_fwhm=4.0, y_fwhm=3.0, theta=30.0)(x, y).sum(), 4))
+    >>> psf = GaussianPRF(flux=100, x_0=15, y_0=15, x_fwhm=4.0, y_fwhm=3.0, theta=30.0)
+    >>> print(round(psf(x, y).sum(), 4))
     100.0
     """
 
@@ -225,7 +226,8 @@ class MoffatPRF(_IntegratedPRF):
     >>> import numpy as np
     >>> from bayesphot import MoffatPRF
     >>> y, x = np.mgrid[:201, :201]
-    >>> print(round(MoffatPRF(100, 100, 100, alpha=3.0, beta=4.0)(x, y).sum(), 3))
+    >>> psf = MoffatPRF(flux=100, x_0=100, y_0=100, alpha=3.0, beta=4.0)
+    >>> print(round(psf(x, y).sum(), 3))
     100.0
     """
 
@@ -280,8 +282,8 @@ class AiryDiskPRF(_IntegratedPRF):
     Examples
     --------
     >>> from bayesphot import AiryDiskPRF
-    >>> print(round(AiryDiskPRF(1.0, 0, 0, radius=5.0)(0.0, 0.0), 5))
-    0.04649
+    >>> print(round(AiryDiskPRF(radius=5.0)(0.0, 0.0), 5))
+    0.04561
     """
 
     kind = AIRY

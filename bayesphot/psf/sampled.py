@@ -300,8 +300,8 @@ class GriddedPSF(SampledPSF):
     >>> from bayesphot import GriddedPSF
     >>> y, x = np.mgrid[-10:11, -10:11]
     >>> images = [np.exp(-0.5 * (x**2 + y**2) / s**2) / (2 * np.pi * s**2) for s in (1.5, 2.0)]
-    >>> psf = GriddedPSF(images, [(0, 50), (100, 50)])
-    >>> print(np.round(psf(50.0, 50.0, flux=1.0, x_0=50.0, y_0=50.0, width=1.0), 4))
+    >>> psf = GriddedPSF(images, [(0, 50), (100, 50)], x_0=50.0, y_0=50.0)
+    >>> print(np.round(psf(50.0, 50.0), 4))
     0.0553
     """
 

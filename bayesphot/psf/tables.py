@@ -113,6 +113,8 @@ def find_fwhm(image: np.ndarray, oversampling: tuple[int, int]) -> float:
     from scipy.ndimage import zoom
 
     fine = 4
-    above = np.count_nonzero(zoom(image, fine, order=3) > 0.5 * image.max())
+    # By pixels, not from the first middle to the last: the steps are 1 / fine for any size.
+    finer = zoom(image, fine, order=3, mode="nearest", grid_mode=True)
+    above = np.count_nonzero(finer > 0.5 * image.max())
     area = above / (fine**2 * oversampling[0] * oversampling[1])
     return float(2.0 * np.sqrt(area / np.pi))

@@ -193,6 +193,21 @@ def test_run_reads_errors_from_an_extension_and_can_do_without_sampling_and_sky(
     assert photometry.last.settings["fit_background"] is False
 
 
+@pytest.mark.parametrize(
+    ("option", "estimator"),
+    [
+        ("--mesh 32", bp.MeshBackground(32)),
+        ("--annulus 12 20.5", bp.AnnulusBackground(12.0, 20.5)),
+    ],
+)
+def test_run_takes_a_sky_that_varies(
+    image: str, photometry: type[FakePhotometry], option: str, estimator: object
+) -> None:
+    assert main(["run", image, "--fwhm", "3", *option.split()]) == 0
+    assert photometry.last.settings["bkg_estimator"] == estimator
+    assert photometry.last.settings["fit_background"] == "prior"
+
+
 @pytest.mark.parametrize("spelling", [["image.fits[ERR]"], ["image.fits", "--ext", "ERR"]])
 def test_run_takes_the_extension_that_is_named(
     image: str, photometry: type[FakePhotometry], spelling: list[str]
@@ -381,6 +396,11 @@ def test_a_wide_psf_gets_a_wider_odd_box(image: str, photometry: type[FakePhotom
         ("run image.fits --fwhm 3 --niters 0", "must be an integer above 0, found '0'"),
         ("run image.fits --fwhm 3 --seed -1", "--seed"),
         ("run image.fits --fwhm 3 --background curved", "curved"),
+        ("run image.fits --fwhm 3 --mesh 4", "argument --mesh: box_size must be at least 8"),
+        ("run image.fits --fwhm 3 --annulus 12", "--annulus"),
+        ("run image.fits --fwhm 3 --annulus 20 12", "argument --annulus: outer_radius must be"),
+        ("run image.fits --fwhm 3 --annulus 12 20 --mesh 64", "not allowed with"),
+        ("psf image.fits --annulus 20 12", "argument --annulus: outer_radius must be"),
         ("run image.fits --fwhm 3 --crit-separation -1", "must not be negative, found -1"),
         ("run image.fits --fwhm 3 --read-noise 4", "needs --gain"),
         ("run image.fits --fwhm 3 --noise cauchy", "--noise must be one of normal"),

@@ -300,6 +300,14 @@ def test_sigma_is_that_of_the_noise_equivalent_gaussian(name) -> None:
     assert sigma == pytest.approx(1 / np.sqrt(4 * np.pi * square), rel=rel)
 
 
+@pytest.mark.parametrize("half", [8, 14, 40])
+def test_the_fwhm_of_an_image_is_the_same_for_stamps_of_all_sizes(half) -> None:
+    side = np.arange(-half, half + 1) / 2
+    bell = np.exp(-0.5 * (side[:, None] ** 2 + side**2) / 1.5**2)
+    # Steps of 1/8 pixel: the circle holds 628 of them, and some 6 of its border are uncertain.
+    assert bp.ImagePSF(bell, oversampling=2).fwhm == pytest.approx(1.5 * 2.35482, rel=0.005)
+
+
 @pytest.mark.parametrize(
     ("model", "fwhm"),
     [
