@@ -262,7 +262,15 @@ class PhotometryResult:
 
         Examples
         --------
-        ``result.pair(1, 2, pixel_scale=0.1, north=30.0).summary()``.
+        >>> import bayesphot as bp
+        >>> stars = {"x_0": [20.0, 24.0], "y_0": [20.0, 20.0], "flux": [4000.0, 1000.0]}
+        >>> scene = bp.simulate_scene((41, 41), sources=stars, sigma=1.5, noise=5.0, seed=1)
+        >>> phot = bp.BasicPSFPhotometry(
+        ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=11,
+        ...     group_maker=bp.DAOGroup(6.0), seed=1)
+        >>> result = phot(scene.image, error=scene.error, positions=scene.truth)
+        >>> result.pair(1, 2, pixel_scale=0.1, north=30.0).resolved
+        True
         """
         from .companions import measure_pair
 

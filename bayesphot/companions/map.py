@@ -85,6 +85,19 @@ class CompanionMap:
         Of the companion.
     fwhm : float
         Of the PSF, pixels.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> star = bp.simulate_scene(
+    ...     (31, 31), sources={"x_0": [15.2], "y_0": [14.8], "flux": [8000.0]},
+    ...     sigma=1.5, background=50.0, noise=7.0, seed=3)
+    >>> psf = bp.IntegratedGaussianPRF(sigma=1.5)
+    >>> found = bp.companion_map(star.image, psf, (15.0, 15.0), error=star.error, radius=6.0)
+    >>> isinstance(found, bp.CompanionMap), found.p_companion < 0.5
+    (True, True)
+    >>> round(float(found.contrast_curve()["delta_mag"][-1]), 1)
+    4.0
     """
 
     x: np.ndarray

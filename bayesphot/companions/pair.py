@@ -79,8 +79,10 @@ class PairPosterior:
     ...     psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=11,
     ...     group_maker=bp.DAOGroup(8.0), seed=1)
     >>> pair = phot(scene.image, error=scene.error, positions=scene.truth).pair(1, 2)
-    >>> pair.resolved, pair.summary()["separation_median"].round(1)
-    (True, <Quantity [4.] pix>)
+    >>> isinstance(pair, bp.PairPosterior), pair.resolved
+    (True, True)
+    >>> pair.summary()["separation_median"].round(1)
+    <Quantity [4.] pix>
     """
 
     primary: int
@@ -197,9 +199,9 @@ class PairPosterior:
         TypeError, ValueError
             If `prob` is not a number between 0 and 1.
 
-        Examples
+        See Also
         --------
-        ``result.pair(1, 2).limit(0.95).joint``.
+        PhotometryResult.pair
         """
         prob = check_number("prob", prob, above=0.0)
         if prob >= 1.0:
