@@ -79,9 +79,11 @@ def explain_no_width(frame: Frame) -> str:
     tried = [(guess, find_sources(frame, guess, LEAST_SNR)) for guess in GUESSES]
     guess, sources = max(tried, key=lambda pair: len(pair[1]))
     if len(sources) == 0:
+        n_core = 0 if frame.image.cores is None else len(frame.image.cores)
+        masked = f"; {n_core} saturated cores are masked" if n_core else ""
         return (
             f"image must have stars: none stands out of the noise by {LEAST_SNR:g} standard "
-            "deviations"
+            f"deviations{masked}"
         )
     n_spoilt = np.count_nonzero(_find_spoilt(frame, sources.x, sources.y, CORE * guess))
     n_odd = len(sources) - n_spoilt
@@ -89,7 +91,7 @@ def explain_no_width(frame: Frame) -> str:
         f"{n} {what}"
         for n, what in (
             (n_spoilt, "saturated or bad pixels in the core"),
-            (n_odd, "no star's width"),
+            (n_odd, "without the width of a star"),
         )
         if n
     ]

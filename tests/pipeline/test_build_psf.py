@@ -185,9 +185,14 @@ def test_without_a_usable_star_it_says_why() -> None:
     with pytest.raises(ValueError, match="no source stands out of the noise by 5 standard"):
         bp.build_psf(np.full((80, 80), 5.0), error=1.0, fwhm=3.0)
     field = simulate_field(side=120, n_bright=1, n_faint=3)
-    for fwhm in (2.4, None):
-        with pytest.raises(ValueError, match=r"of \d+ sources none is \(.*saturated or bad pixels"):
-            bp.build_psf(field.image, error=field.error, saturation=200.0, fwhm=fwhm)
+    with pytest.raises(ValueError, match=r"of \d+ sources none is \(.*saturated or bad pixels"):
+        bp.build_psf(field.image, error=field.error, saturation=200.0, fwhm=2.4)
+    with pytest.raises(ValueError, match=r"none stands out .*; \d+ saturated cores are masked"):
+        bp.build_psf(field.image, error=field.error, saturation=200.0)
+    galaxy = {"x_0": [100.0], "y_0": [100.0], "flux": [2e7]}
+    scene = bp.simulate_scene((200, 200), sources=galaxy, sigma=30.0, noise=3.0, seed=2)
+    with pytest.raises(ValueError, match=r"of \d+ sources none is .*without the width of a star"):
+        bp.build_psf(scene.image, error=3.0)
 
 
 def test_a_degree_needs_as_many_stars_as_it_has_terms() -> None:
