@@ -17,6 +17,8 @@ __all__ = ["convert_fluxes"]
 
 #: Flux columns of a catalogue.
 COLUMNS = ("fit", "fit_err", "median", "err", "lo", "hi")
+#: Beyond such zero points flux densities are no numbers.
+LARGEST = 500.0
 #: What names a row.
 LABELS = ("id", "x_fit", "y_fit", "sky_fit", "ra", "dec")
 
@@ -101,7 +103,14 @@ def _find_factor(table, target, equivalencies, pixel_area, beam, zero_point):
 
 def _use_zero_point(image, shown: str, target, equivalencies, zero_point):
     """The factor of an AB zero point, for images in counts of any kind."""
+    kind = getattr(zero_point, "unit", None)
+    if kind not in (None, u.mag, u.ABmag):
+        raise ValueError(f"zero_point must be in AB magnitudes, found {zero_point}")
     number = check_number("zero_point", getattr(zero_point, "value", zero_point))
+    if abs(number) > LARGEST:
+        raise ValueError(
+            f"zero_point must lie between -{LARGEST:g} and {LARGEST:g}, found {number}"
+        )
     for known in (u.Jy, u.Jy / u.sr, u.Jy / u.beam, u.Unit("mgy")):
         if image.is_equivalent(known) or (image * u.pix).is_equivalent(known):
             raise ValueError(
@@ -155,7 +164,12 @@ def _read_beam(beam, shown: str) -> float:
     if isinstance(beam, (tuple, list)):
         if len(beam) != 2:
             raise ValueError(f"beam must be two widths or a solid angle, found {beam!r}")
-        beam = u.Quantity(beam)
+        try:
+            beam = u.Quantity(beam)
+        except (TypeError, u.UnitsError):
+            raise ValueError(
+                f"beam must be two angles, such as {example}, found {beam!r}"
+            ) from None
     if np.shape(beam) == (2,):
         widths = _read_angle("beam", beam, u.rad, example)
         return float(np.pi / (4.0 * np.log(2.0)) * widths[0] * widths[1])

@@ -49,6 +49,8 @@ HARMLESS = (
     | Flag.NOT_SAMPLED
     | Flag.INTERRUPTED
 )
+#: Farthest place of a star, pixels: beyond, parts of a pixel are lost.
+FARTHEST = 1e9
 #: Deviation from the median, in units of what noise and scatter explain, that leaves a star out.
 OUTLYING = 5.0
 
@@ -208,6 +210,8 @@ def _read_place(place) -> tuple[float, float]:
     if isinstance(place, (str, bytes)) or np.shape(place) != (2,):
         raise TypeError(f"place must be a pair (x, y), found {place!r}")
     x, y = (check_number("place", value) for value in place)
+    if max(abs(x), abs(y)) > FARTHEST:
+        raise ValueError(f"place must be within {FARTHEST:g} pixels of 0, found {place!r}")
     return np.floor(x + 0.5), np.floor(y + 0.5)
 
 

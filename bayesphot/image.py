@@ -101,8 +101,8 @@ def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image
     TypeError
         If an argument does not hold numbers of the right type.
     ValueError
-        If shapes or units do not fit, a mask holds more than 0 and 1, or an error is negative
-        at a pixel that the mask does not exclude.
+        If shapes or units do not fit, the image is in magnitudes, a mask holds more than 0 and 1,
+        or an error is negative at a pixel that the mask does not exclude.
 
     Warns
     -----
@@ -125,6 +125,8 @@ def prepare_image(image, error=None, mask=None, *, stacklevel: int = 2) -> Image
         raise ValueError(f"image must be 2-D and not empty, found shape {data.shape}")
     carried_unit = carried.pop("unit")
     unit = parts.unit if carried_unit is None else carried_unit
+    if isinstance(unit, u.FunctionUnitBase) or unit == u.mag:
+        raise ValueError(f"image must be in a linear unit, for light adds up, found '{unit}'")
     carried_mask, uncertainty = carried.pop("mask"), carried.pop("uncertainty")
     quality = carried.pop("flags")
     if carried_mask is None and mask is None:

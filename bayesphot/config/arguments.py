@@ -106,7 +106,7 @@ def check_saturation(value: Any) -> None:
         return
     if isinstance(value, (str, bool)) or np.ndim(value) > 0:
         raise TypeError(f"saturation must be a level, 'header' or None, found {value!r}")
-    check_number("saturation", getattr(value, "value", value))
+    check_number("saturation", getattr(value, "value", value), above=0.0)
 
 
 def read_saturation(value: Any, image: Image) -> float | None:
@@ -119,6 +119,11 @@ def read_saturation(value: Any, image: Image) -> float | None:
             raise ValueError(
                 f"saturation='header' needs {' or '.join(SATURATION_KEYWORDS)} in the image's "
                 "header, found none: give the level as a number"
+            )
+        if not level > 0.0:
+            raise ValueError(
+                "saturation='header' needs a positive level in the image's header, found "
+                f"{level:g}: give the level as a number"
             )
         return level
     if not hasattr(value, "unit"):

@@ -8,9 +8,21 @@ import numpy as np
 from astropy.table import QTable
 
 from bayesphot.catalog import read_positions
+from bayesphot.celestial import find_usable
 from bayesphot.checks import check_integer, check_number
-from bayesphot.config.arguments import check_saturation, read_saturation
-from bayesphot.effective_psf.choose import choose_stars, find_sources, measure_fwhm
+from bayesphot.config.arguments import (
+    check_image,
+    check_noise,
+    check_saturation,
+    read_saturation,
+)
+from bayesphot.effective_psf.choose import (
+    FAINTEST,
+    choose_stars,
+    explain_no_width,
+    find_sources,
+    measure_fwhm,
+)
 from bayesphot.effective_psf.frame import (
     Frame,
     Sources,
@@ -25,6 +37,7 @@ from bayesphot.effective_psf.result import PSFBuild
 from bayesphot.image import prepare_image
 from bayesphot.psf import IntegratedGaussianPRF, PSFError
 from bayesphot.saturation import mask_plateau
+from bayesphot.sky_positions import place_positions
 
 __all__ = ["build_psf"]
 
@@ -35,6 +48,8 @@ LEAST_HALF = 8
 #: Nodes to a FWHM, and to a pixel at most: their splines follow a Gaussian to 1e-3 of its peak.
 NODES = 5.0
 FINEST = 5
+#: Narrowest FWHM, pixels, that tells a star from a hot pixel.
+LEAST_FWHM = 0.5
 #: Exponent of the Moffat function that is the first guess; the usual one of a turbulent atmosphere
 #: is 2.5 to 4.8 (Trujillo et al. 2001).
 BETA = 3.0
@@ -75,9 +90,9 @@ def build_psf(
         Total 1-sigma error of each pixel; None: `noise`, or estimated from the image.
     mask : (ny, nx) array, optional
         True where a pixel is bad.
-    positions : Table, optional
-        Stars to choose from, ``x_0, y_0``; None: all that are found. Their neighbours are found in
-        any case.
+    positions : Table or SkyCoord, optional
+        Stars to choose from, as for the photometry: ``x_0, y_0``, or the sky; None: all that are
+        found. Their neighbours are found in any case.
     fwhm : float, optional
         Width of stars, pixels; None: measured.
     n_stars : int
@@ -123,15 +138,28 @@ def build_psf(
     _check_arguments(n_stars, oversampling, size, degree, n_iter, fwhm, saturation)
     prepared = prepare_image(image, error, mask, stacklevel=3)
     prepared, _ = mask_plateau(prepared, read_saturation(saturation, prepared))
+    check_noise(noise)
+    check_image(prepared, noise)
+    widest = 0.5 * min(prepared.shape)
+    if fwhm is not None and not LEAST_FWHM <= fwhm <= widest:
+        raise ValueError(
+            f"fwhm must lie between {LEAST_FWHM:g} and {widest:g} pixels, half the image's shorter "
+            f"side, found {fwhm!r}"
+        )
+    if not prepared.good.any():
+        raise ValueError(
+            f"image must have good pixels: all {prepared.good.size} are masked, saturated or not "
+            "finite"
+        )
+    if positions is not None:
+        positions = place_positions(positions, *find_usable(prepared.wcs, prepared.shape))
     model = IntegratedGaussianPRF(sigma=(fwhm or 3.0) / FWHM_PER_SIGMA)
     estimator = bkg_estimator or choose_estimator(prepared.shape, fwhm or 3.0)
     frame = open_frame(prepared, estimator, noise, model)
     if fwhm is None:
         fwhm = measure_fwhm(frame)
         if not np.isfinite(fwhm):
-            raise ValueError(
-                "image must have stars: none stands out of the noise by 30 standard deviations"
-            )
+            raise ValueError(explain_no_width(frame))
     sources = _fit_all(frame, find_sources(frame, fwhm), fwhm)
     half = max(LEAST_HALF, int(np.ceil(REACH * fwhm))) if size is None else size // 2
     rows, reason = choose_stars(frame, sources, fwhm, half, n_stars)
@@ -139,6 +167,9 @@ def build_psf(
         rows, reason = _restrict(sources, rows, reason, positions, prepared, fwhm)
     if rows.size == 0:
         raise ValueError(_explain(reason))
+    fewest = 1 if degree is None else (degree + 1) * (degree + 2) // 2
+    if rows.size < fewest:
+        raise ValueError(f"degree={degree} needs at least {fewest} stars, found {rows.size}")
     step = oversampling or int(np.clip(np.ceil(NODES / fwhm), 1, FINEST))
     stage = begin_stage(half, step, Moffat.of_width(fwhm, BETA), sources, rows)
     stage = iterate_psf(frame, stage, degree=degree, n_iter=n_iter)
@@ -187,10 +218,15 @@ def _restrict(sources, rows, reason, positions, image, fwhm) -> tuple[np.ndarray
 
 def _explain(reason: np.ndarray) -> str:
     """Return why there is no star."""
+    if reason.size == 0:
+        return (
+            f"image must have a usable star: no source stands out of the noise by {FAINTEST:g} "
+            "standard deviations"
+        )
     kinds, count = np.unique(reason.astype(str), return_counts=True)
     order = np.argsort(-count, kind="stable")
     parts = "; ".join(f"{count[k]} {kinds[k]}" for k in order)
-    return f"image must have a usable star: of {reason.size} sources none is ({parts or 'none'})"
+    return f"image must have a usable star: of {reason.size} sources none is ({parts})"
 
 
 def _assemble(frame: Frame, stage: Stage, reason: np.ndarray) -> PSFBuild:

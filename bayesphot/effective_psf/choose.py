@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from bayesphot.detection import DAOStarFinder
 from bayesphot.effective_psf.frame import Frame, Sources
 
-__all__ = ["choose_stars", "find_sources", "measure_fwhm"]
+__all__ = ["choose_stars", "explain_no_width", "find_sources", "measure_fwhm"]
 
 FWHM_PER_SIGMA = 2.354820045
 #: First guesses of the FWHM, pixels, and the times it is measured again.
@@ -72,6 +72,30 @@ def measure_fwhm(frame: Frame) -> float:
         if most >= 20:
             break
     return best
+
+
+def explain_no_width(frame: Frame) -> str:
+    """Return why there is no star whose width could be measured."""
+    tried = [(guess, find_sources(frame, guess, LEAST_SNR)) for guess in GUESSES]
+    guess, sources = max(tried, key=lambda pair: len(pair[1]))
+    if len(sources) == 0:
+        n_core = 0 if frame.image.cores is None else len(frame.image.cores)
+        masked = f"; {n_core} saturated cores are masked" if n_core else ""
+        return (
+            f"image must have stars: none stands out of the noise by {LEAST_SNR:g} standard "
+            f"deviations{masked}"
+        )
+    n_spoilt = np.count_nonzero(_find_spoilt(frame, sources.x, sources.y, CORE * guess))
+    n_odd = len(sources) - n_spoilt
+    parts = [
+        f"{n} {what}"
+        for n, what in (
+            (n_spoilt, "saturated or bad pixels in the core"),
+            (n_odd, "without the width of a star"),
+        )
+        if n
+    ]
+    return f"image must have a usable star: of {len(sources)} sources none is ({'; '.join(parts)})"
 
 
 def _measure_widths(frame: Frame, x, y, fwhm: float) -> np.ndarray:
@@ -164,7 +188,9 @@ def choose_stars(
     if usable.size >= FEW:
         width = np.full(len(sources), np.nan)
         width[usable] = np.log(_measure_widths(frame, x[usable], y[usable], fwhm))
-        middle, scatter = find_mode(width[usable][np.isfinite(width[usable])])
+        measured = width[np.isfinite(width)]
+        # Where no star has a width, all are refused by the comparisons with NaN.
+        middle, scatter = find_mode(measured) if measured.size else (np.nan, np.nan)
         limit = max(UNLIKE * scatter, LEAST_UNLIKE)
         refuse((reason == "") & ~(width > middle - limit), "narrower than the stars")
         refuse((reason == "") & ~(width < middle + limit), "wider than the stars")

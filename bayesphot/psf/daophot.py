@@ -39,6 +39,8 @@ _N_NODE = 5
 _FINENESS = 6.0
 #: DAOPHOT's magnitude of unit flux.
 ZERO_POINT = 25.0
+#: Beyond this magnitude a flux would be no number.
+FAINTEST = 200.0
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,16 @@ def read_daophot(path: Path) -> ImagePSF | PolynomialPSF:
             f"{path}: cut short: {needed} numbers should follow the first line, found {rest.size}"
         )
     parameters = rest[:n_parameter]
-    if not (np.isfinite(rest[:needed]).all() and np.all(parameters[:2] > 0.0)):
+    wrong = np.flatnonzero(~np.isfinite(rest[:needed]))
+    if wrong.size:
         raise ReadError(
-            f"{path}: the profile's widths must be positive and all values finite, found widths "
-            f"{parameters[0]:g} and {parameters[1]:g}"
+            f"{path}: values must be finite, found {rest[wrong[0]]} as number {wrong[0] + 1} after "
+            f"the first line, and {wrong.size} in all"
+        )
+    if not np.all(parameters[:2] > 0.0):
+        raise ReadError(
+            f"{path}: the profile's widths must be positive, found {parameters[0]:g} and "
+            f"{parameters[1]:g}"
         )
     tables = rest[n_parameter:needed].reshape(header.n_table, header.side, header.side)
     core = math.hypot(float(parameters[:2].min()) / math.sqrt(2.0 * math.log(2.0)), 0.3)
@@ -119,6 +127,11 @@ def _read_header(path: Path, line: str) -> _Header:
         )
     if n_table not in _DEGREES:
         raise ReadError(f"{path}: tables must be {sorted(_DEGREES)} in number, found {n_table}")
+    if not (abs(magnitude) < FAINTEST and math.isfinite(bright) and math.isfinite(x + y)):
+        raise ReadError(
+            f"{path}: magnitude, height and middle must be finite numbers, found {magnitude:g}, "
+            f"{bright:g} and ({x:g}, {y:g})"
+        )
     if side < 5 or side % 2 == 0 or not bright > 0.0 or not (x > 0.0 and y > 0.0):
         raise ReadError(
             f"{path}: the side must be odd, height and middle positive, found {side}, {bright:g} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 
 from bayesphot.checks import check_number
 from bayesphot.psf.daophot import is_daophot, read_daophot
-from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
-from bayesphot.readers import ReadError, split_path
+from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF, read_origin
+from bayesphot.readers import ReadError, shorten_problem, split_path
 
 __all__ = ["read_psf"]
 
@@ -25,6 +26,11 @@ _SAMPLING = "PSF_SAMP"
 _STDPSF_OVERSAMPLING = 4
 #: Sampling of a file that is not a whole number is brought to one as fine, at most so fine.
 _FINEST = 12
+#: Pixels of an image to one of the data that can be meant: beyond, no array would hold the image.
+_RANGE = (0.1, 1000.0)
+#: Share of the light in the middle quarter of the area: a flat picture has a quarter, a Gaussian
+#: on a stamp of two FWHM has half.
+_LEAST_MIDDLE = 0.4
 
 
 def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
@@ -73,13 +79,13 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     >>> bp.read_psf("psf.fits").oversampling
     (2, 2)
     """
-    if oversampling is not None:
-        check_number("oversampling", oversampling, above=0.0)
+    _check_arguments(path, oversampling, origin, hdu)
     path, hdu = split_path(path, hdu)
     if is_daophot(path):
         _refuse_arguments(path, "a DAOPHOT PSF", oversampling, origin)
         return _build(path, lambda: read_daophot(path))
     from astropy.io import fits
+    from astropy.io.fits import VerifyError
     from astropy.utils.exceptions import AstropyWarning
 
     try:
@@ -89,9 +95,10 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
             with fits.open(path, memmap=False) as handle:
                 hdus = [(item.header.copy(), item.data, item.name) for item in handle]
     except OSError as problem:
-        raise ReadError(f"{path}: neither a FITS file nor a PSF of DAOPHOT ({problem})") from None
-    except (ValueError, TypeError, KeyError, IndexError) as problem:
-        raise ReadError(f"{path}: a FITS file that cannot be read ({problem})") from None
+        why = shorten_problem(problem)
+        raise ReadError(f"{path}: neither a FITS file nor a PSF of DAOPHOT ({why})") from None
+    except (ValueError, TypeError, KeyError, IndexError, MemoryError, VerifyError) as problem:
+        raise ReadError(f"{path}: a FITS file cut short or damaged ({problem})") from None
     first = hdus[0][0]
     for header, data, name in hdus:
         if name == "PSF_DATA" or "POLNAXIS" in header:
@@ -106,20 +113,61 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
             return _build(path, lambda h=header, d=data: _read_stpsf(path, h, d))
     if "POLYDEG" in first and hdu is None:
         _refuse_arguments(path, "a PSF of build_psf", oversampling, origin)
-        return _build(path, lambda: _read_polynomial(first, hdus[0][1]))
+        return _build(path, lambda: _read_polynomial(path, first, hdus[0][1]))
     return _build(path, lambda: _read_plain(path, hdus, oversampling, origin, hdu))
+
+
+def _check_arguments(path, oversampling, origin, hdu) -> None:
+    """Raise TypeError or ValueError for arguments that cannot be, whatever is in the file."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be the name of a file, found {path!r}")
+    if oversampling is not None:
+        check_number("oversampling", oversampling, above=0.0)
+        if not _RANGE[0] <= oversampling <= _RANGE[1]:
+            raise ValueError(
+                f"oversampling must lie between {_RANGE[0]:g} and {_RANGE[1]:g}, "
+                f"found {oversampling!r}"
+            )
+    if origin is not None:
+        if isinstance(origin, (str, bytes)) or np.shape(origin) != (2,):
+            raise TypeError(f"origin must be a pair (x, y), found {origin!r}")
+        for value in origin:
+            check_number("origin", value)
+    if not (hdu is None or isinstance(hdu, (int, str)) or np.shape(hdu) == (2,)):
+        raise TypeError(f"hdu must be the number or the name of an extension, found {hdu!r}")
 
 
 def _build(path: Path, make):
     """Return what ``make`` does; whatever a file's values make of it is the file's fault."""
+    from astropy.io.fits import VerifyError
+
     try:
-        return make()
+        model = make()
+        _check_middle(path, model)
+        return model
     except ReadError:
         raise
+    except VerifyError as problem:
+        raise ReadError(f"{path}: the header cannot be read: {problem}") from None
     except (KeyError, IndexError) as problem:
         raise ReadError(f"{path}: a keyword or column is missing: {problem}") from None
     except (TypeError, ValueError) as problem:
         raise ReadError(f"{path}: {problem}") from None
+
+
+def _check_middle(path: Path, model) -> None:
+    """Raise ReadError where the light of a model is not about its source: a picture, no PSF."""
+    images = np.asarray(model.data)
+    image = images if images.ndim == 2 else images[0]
+    x, y = (np.arange(n) - at for n, at in zip(image.shape[::-1], model.origin, strict=True))
+    inside = (np.abs(y) <= 0.25 * y.size)[:, None] & (np.abs(x) <= 0.25 * x.size)
+    share = float(image[inside].sum() / image.sum())
+    if not share >= _LEAST_MIDDLE:
+        raise ReadError(
+            f"{path}: this is no PSF, or its source lies elsewhere on it: {_LEAST_MIDDLE:.0%} of "
+            f"its light or more must lie about pixel (x, y) = ({model.origin[0]:g}, "
+            f"{model.origin[1]:g}), in a quarter of the area, found {share:.0%}"
+        )
 
 
 def _refuse_arguments(path: Path, what: str, oversampling, origin) -> None:
@@ -134,7 +182,7 @@ def _resample(images: np.ndarray, oversampling: float, origin) -> tuple[np.ndarr
     from scipy.ndimage import map_coordinates
 
     n_y, n_x = images.shape[-2:]
-    x_0, y_0 = (0.5 * (n_x - 1), 0.5 * (n_y - 1)) if origin is None else origin
+    x_0, y_0 = read_origin(origin, (n_y, n_x))
     step = int(round(oversampling))
     if step >= 1 and abs(oversampling - step) < 1e-9 * step:
         return images, step, (x_0, y_0)
@@ -188,17 +236,22 @@ def _make_grid(images, positions, oversampling, origin=None):
 def _read_stdpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
     """Return a grid in the STDPSF layout, places counted from 1."""
     cube = _read_cube(path, data)
-    n_x, n_y = int(header["NXPSFS"]), int(header["NYPSFS"])
+    n_x, n_y = (int(_read_number(path, key, header[key])) for key in ("NXPSFS", "NYPSFS"))
     if n_x * n_y != len(cube):
         raise ReadError(
             f"{path}: NXPSFS x NYPSFS = {n_x} x {n_y} images should be there, found {len(cube)}"
         )
     if "IPSFX01" in header:
-        x = [float(header[f"IPSFX{i:02d}"]) for i in range(1, n_x + 1)]
-        y = [float(header[f"JPSFY{i:02d}"]) for i in range(1, n_y + 1)]
+        x, y = (
+            [_read_number(path, key, header[key]) for key in keys]
+            for keys in (
+                [f"IPSFX{i:02d}" for i in range(1, n_x + 1)],
+                [f"JPSFY{i:02d}" for i in range(1, n_y + 1)],
+            )
+        )
     else:
-        x = _read_lists(header, "IPSFX")
-        y = _read_lists(header, "JPSFY")
+        x = _read_lists(path, header, "IPSFX")
+        y = _read_lists(path, header, "JPSFY")
     if len(x) != n_x or len(y) != n_y or len(set(x)) != n_x or len(set(y)) != n_y:
         raise ReadError(
             f"{path}: places must be {n_x} different x and {n_y} different y, found {x} and {y}: a "
@@ -208,23 +261,25 @@ def _read_stdpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
     return _make_grid(cube, places, _STDPSF_OVERSAMPLING)
 
 
-def _read_lists(header, start: str) -> list[float]:
+def _read_lists(path: Path, header, start: str) -> list[float]:
     """Return the numbers of keywords like IPSFXA5, each a list."""
     return [
-        float(word)
-        for letter in "ABCD"
-        for word in str(header.get(f"{start}{letter}5", "")).split()
+        _read_number(path, key, word)
+        for key in (f"{start}{letter}5" for letter in "ABCD")
+        for word in str(header.get(key, "")).split()
     ]
 
 
 def _read_stpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
     """Return a grid of STPSF or WebbPSF: DET_YX0 ... hold (y, x)."""
     cube = _read_cube(path, data)
-    step = _read_positive(path, "OVERSAMP", header["OVERSAMP"])
+    step = _read_sampling(path, _OVERSAMPLING, header[_OVERSAMPLING])
     places = []
-    for i in range(len(cube)):
-        words = str(header[f"DET_YX{i}"]).strip("() ").split(",")
-        y, x = (float(word) for word in words[:2])
+    for key in (f"DET_YX{i}" for i in range(len(cube))):
+        words = str(header[key]).strip("() ").split(",")
+        if len(words) < 2:
+            raise ReadError(f"{path}: {key} must be a pair (y, x), found {header[key]!r}")
+        y, x = (_read_number(path, key, word) for word in words[:2])
         places.append((x, y))
     images, whole, origin = _resample(_scale_total(path, cube, step**2), step, None)
     return _make_grid(images, places, whole, origin)
@@ -232,8 +287,14 @@ def _read_stpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
 
 def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
     """Return a model of PSFEx: coefficients of x^i y^j, i + j <= degree, i running first."""
-    names = [str(header.get(f"POLNAME{i}", "")) for i in range(1, int(header["POLNAXIS"]) + 1)]
-    degree = int(header.get("POLDEG1", 0)) if names else 0
+    n_name = int(_read_number(path, "POLNAXIS", header["POLNAXIS"]))
+    names = [str(header.get(f"POLNAME{i}", "")) for i in range(1, n_name + 1)]
+    degree = int(_read_number(path, "POLDEG1", header["POLDEG1"])) if names else 0
+    if names and header.get("POLNGRP", 1) != 1:
+        raise ReadError(
+            f"{path}: POLNGRP must be 1, X_IMAGE and Y_IMAGE in one group of variables, found "
+            f"{header['POLNGRP']!r}"
+        )
     cube = np.asarray(data["PSF_MASK"][0], dtype=float)
     cube = cube[None] if cube.ndim == 2 else cube
     needed = (degree + 1) * (degree + 2) // 2
@@ -246,27 +307,39 @@ def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
         raise ReadError(
             f"{path}: a PSF must vary with X_IMAGE and Y_IMAGE, found {', '.join(names)}"
         )
-    sampling = _read_positive(path, "PSF_SAMP", header["PSF_SAMP"])
+    oversampling = _read_sampling(path, _SAMPLING, header[_SAMPLING])
     # Values are light in one of its own pixels.
-    images, whole, origin = _resample(cube / sampling**2, 1.0 / sampling, None)
+    images, whole, origin = _resample(cube * oversampling**2, oversampling, None)
     if degree == 0:
         return ImagePSF(images[0], oversampling=whole, origin=origin)
     theirs = [(i, j) for j in range(degree + 1) for i in range(degree + 1 - j)]
     ours = [(n - j, j) for n in range(degree + 1) for j in range(n + 1)]
     images = images[[theirs.index(powers) for powers in ours]]
-    middle = tuple(float(header[f"POLZERO{i}"]) - 1.0 for i in (1, 2))
-    scale = tuple(float(header[f"POLSCAL{i}"]) for i in (1, 2))
+    middle, scale = (
+        tuple(_read_number(path, key, header[key]) - first for key in (f"{name}1", f"{name}2"))
+        for name, first in (("POLZERO", 1.0), ("POLSCAL", 0.0))
+    )
     return PolynomialPSF(images, middle=middle, scale=scale, oversampling=whole, origin=origin)
 
 
-def _read_polynomial(header, data) -> PolynomialPSF:
+def _read_polynomial(path: Path, header, data) -> PolynomialPSF:
     """Return a PSF that `PSFBuild.write` wrote: coefficients of a polynomial of the place."""
-    return PolynomialPSF(
-        data,
-        middle=(float(header["POLYMIDX"]), float(header["POLYMIDY"])),
-        scale=(float(header["POLYSCLX"]), float(header["POLYSCLY"])),
-        oversampling=int(header["OVERSAMP"]),
+
+    def read(key: str) -> float:
+        return _read_number(path, key, header[key])
+
+    model = PolynomialPSF(
+        _read_cube(path, data),
+        middle=(read("POLYMIDX"), read("POLYMIDY")),
+        scale=(read("POLYSCLX"), read("POLYSCLY")),
+        oversampling=read(_OVERSAMPLING),
     )
+    if model.degree != read("POLYDEG"):
+        raise ReadError(
+            f"{path}: POLYDEG must be {model.degree} for {len(model.data)} images, found "
+            f"{header['POLYDEG']!r}"
+        )
+    return model
 
 
 def _read_plain(path: Path, hdus, oversampling, origin, hdu) -> ImagePSF | GriddedPSF:
@@ -311,21 +384,37 @@ def _find_image(path: Path, hdus, hdu) -> int:
 def _read_oversampling(path: Path, *headers) -> float:
     """Return pixels of the image to one of the data, as a header says."""
     for header in headers:
-        if _OVERSAMPLING in header:
-            return _read_positive(path, _OVERSAMPLING, header[_OVERSAMPLING])
-        if _SAMPLING in header:
-            return 1.0 / _read_positive(path, _SAMPLING, header[_SAMPLING])
+        for key in (_OVERSAMPLING, _SAMPLING):
+            if key in header:
+                return _read_sampling(path, key, header[key])
     raise ReadError(
         f"{path}: the header does not say how the PSF is sampled ({_OVERSAMPLING} or {_SAMPLING}): "
         "give oversampling, 1 for pixels like the data's"
     )
 
 
-def _read_positive(path: Path, key: str, value) -> float:
-    """Return a positive number of a header."""
-    if not isinstance(value, (int, float)) or not value > 0:
+def _read_sampling(path: Path, key: str, value) -> float:
+    """Return pixels of the image to one of the data of a header's number, or of its inverse."""
+    least, most = _RANGE if key == _OVERSAMPLING else (1.0 / _RANGE[1], 1.0 / _RANGE[0])
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not value > 0:
         raise ReadError(f"{path}: {key} must be a positive number, found {value!r}")
-    return float(value)
+    if not least <= value <= most:
+        raise ReadError(
+            f"{path}: {key} must be a positive number between {least:g} and {most:g}, "
+            f"found {value!r}"
+        )
+    return float(value) if key == _OVERSAMPLING else 1.0 / float(value)
+
+
+def _read_number(path: Path, key: str, value) -> float:
+    """Return a finite number of a header, which may be a text."""
+    try:
+        number = float("nan" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not abs(number) < float("inf"):
+        raise ReadError(f"{path}: {key} must be a number, found {value!r}")
+    return number
 
 
 def _find_places(hdus, n: int) -> np.ndarray | None:
@@ -334,7 +423,11 @@ def _find_places(hdus, n: int) -> np.ndarray | None:
         names = getattr(data, "names", None) or ()
         lower = {name.lower(): name for name in names}
         if "x" in lower and "y" in lower:
-            x, y = (np.ravel(np.asarray(data[lower[axis]], dtype=float)) for axis in "xy")
+            columns = [np.ravel(np.asarray(data[lower[axis]])) for axis in "xy"]
+            for axis, column in zip("xy", columns, strict=True):
+                if column.dtype.kind not in "iuf":
+                    raise ValueError(f"places {axis} must be numbers, found {column[:1]}")
+            x, y = (column.astype(float) for column in columns)
             if x.size == y.size == n:
                 return np.column_stack([x, y])
     return None

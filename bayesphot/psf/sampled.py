@@ -49,7 +49,14 @@ def read_images(name: str, data: Any, n_axis: int, *, n_positive: int | None = N
         total that is not positive.
     """
     unit = getattr(data, "unit", None)
-    array = np.asarray(getattr(data, "value", data) if unit is not None else data)
+    if np.any(np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else False):
+        raise ValueError(
+            f"{name} must be known in all pixels, found {np.ma.count_masked(data)} masked"
+        )
+    try:
+        array = np.asarray(getattr(data, "value", data) if unit is not None else data)
+    except ValueError as problem:
+        raise ValueError(f"{name} must be an array of real numbers: {problem}") from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, found dtype {array.dtype}")
     if array.ndim != n_axis:

@@ -1,6 +1,6 @@
 """FITS files: images, planes of errors and quality, numbers of the header."""
 
-from bayesphot.readers.files import split_path
+from bayesphot.readers.files import shorten_problem, split_path
 from bayesphot.readers.header import (
     SATURATION_KEYWORDS,
     CCDNumbers,
@@ -29,5 +29,6 @@ __all__ = [
     "read_fits_mask",
     "read_fits_plane",
     "read_image",
+    "shorten_problem",
     "split_path",
 ]

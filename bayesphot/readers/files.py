@@ -11,7 +11,15 @@ from bayesphot.readers.header import ReadError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["find_hdu", "is_plane", "name_extension", "open_file", "read_plane", "split_path"]
+__all__ = [
+    "find_hdu",
+    "is_plane",
+    "name_extension",
+    "open_file",
+    "read_plane",
+    "shorten_problem",
+    "split_path",
+]
 
 
 def split_path(path, ext) -> tuple[Path, int | str | tuple[str, int] | None]:
@@ -43,8 +51,13 @@ def open_file(file: Path):
         raise ReadError(f"{file}: no such file") from None
     except Exception as problem:
         # Broken files raise whatever the parser stumbled upon.
-        raise ReadError(f"{file}: cannot be read as FITS: {problem}") from None
+        raise ReadError(f"{file}: cannot be read as FITS: {shorten_problem(problem)}") from None
     return hdus
+
+
+def shorten_problem(problem: Exception) -> str:
+    """What astropy says of a file, without its advice: arguments that nobody here can give."""
+    return str(problem).split(" If this is really a FITS file")[0].rstrip(".")
 
 
 def find_hdu(hdus, wanted, file: Path):

@@ -151,7 +151,10 @@ def read_ccd(header, unit=None, *, gain=None, read_noise=None) -> CCDNumbers:
         raise TypeError(
             f"header must be a FITS header or a mapping (the meta of NDData), found {type(header)}"
         )
-    unit = None if unit is None else u.Unit(unit)
+    try:
+        unit = None if unit is None else u.Unit(unit)
+    except (TypeError, ValueError):
+        raise ReadError(f"unit must be one of astropy, such as 'adu', found {unit!r}") from None
     detector: float | None
     if gain is None or _is_keyword(gain):
         (electrons, origin), detector = _scale_gain(header, unit, gain)

@@ -184,6 +184,7 @@ def read_fits_image(
             data = read_plane(hdu, file)
             header = hdu.header.copy()
             header.extend(hdus[0].header, unique=True, update=False, strip=True)
+            unread = _drop_unreadable(header)
             wcs, problems = _read_wcs(hdu, hdus)
             beside = read_planes(hdus, hdu, file, error=error, mask=mask, **bits)
             return FitsImage(
@@ -193,7 +194,7 @@ def read_fits_image(
                 read_unit(header.get("BUNIT", "")),
                 name_extension(hdus, hdu),
                 beside,
-                problems + beside.warnings,
+                unread + problems + beside.warnings,
             )
 
 
@@ -239,6 +240,21 @@ def read_fits_mask(path, ext: int | str | None = None, *, dq_bits=None, dq_ignor
     if dq_bits is None and dq_ignore == 0:
         return plane != 0
     return read_quality(plane, str(path), dq_bits, dq_ignore)
+
+
+def _drop_unreadable(header) -> tuple[str, ...]:
+    """Take cards without a value that can be read out of a header; say which."""
+    from astropy.io.fits import VerifyError
+
+    names = []
+    for card in header.cards:
+        try:
+            card.value  # noqa: B018
+        except VerifyError:
+            names.append(card.keyword)
+    for name in names:
+        header.remove(name, remove_all=True, ignore_missing=True)
+    return tuple(f"the header's {name} cannot be read and is left out" for name in names)
 
 
 def _read_wcs(hdu, hdus) -> tuple[Any, tuple[str, ...]]:

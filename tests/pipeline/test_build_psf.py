@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 
@@ -181,9 +182,24 @@ def test_without_a_usable_star_it_says_why() -> None:
     rng = np.random.default_rng(1)
     with pytest.raises(ValueError, match="image must have stars: none stands out of the noise"):
         bp.build_psf(rng.normal(10.0, 1.0, (80, 80)), error=1.0)
+    with pytest.raises(ValueError, match="no source stands out of the noise by 5 standard"):
+        bp.build_psf(np.full((80, 80), 5.0), error=1.0, fwhm=3.0)
     field = simulate_field(side=120, n_bright=1, n_faint=3)
     with pytest.raises(ValueError, match=r"of \d+ sources none is \(.*saturated or bad pixels"):
         bp.build_psf(field.image, error=field.error, saturation=200.0, fwhm=2.4)
+    with pytest.raises(ValueError, match=r"none stands out .*; \d+ saturated cores are masked"):
+        bp.build_psf(field.image, error=field.error, saturation=200.0)
+    galaxy = {"x_0": [100.0], "y_0": [100.0], "flux": [2e7]}
+    scene = bp.simulate_scene((200, 200), sources=galaxy, sigma=30.0, noise=3.0, seed=2)
+    with pytest.raises(ValueError, match=r"of \d+ sources none is .*without the width of a star"):
+        bp.build_psf(scene.image, error=3.0)
+
+
+def test_a_degree_needs_as_many_stars_as_it_has_terms() -> None:
+    star = {"x_0": [40.0], "y_0": [40.0], "flux": [3e4]}
+    scene = bp.simulate_scene((80, 80), sources=star, sigma=1.5, noise=3.0, seed=1)
+    with pytest.raises(ValueError, match="degree=2 needs at least 6 stars, found 1"):
+        bp.build_psf(scene.image, error=3.0, degree=2)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +210,12 @@ def test_without_a_usable_star_it_says_why() -> None:
         ({"oversampling": 40}, "oversampling must be at most 12, found 40"),
         ({"degree": 3}, "degree must be 0, 1 or 2, found 3"),
         ({"fwhm": -1.0}, "fwhm must be"),
+        ({"fwhm": 1e5}, r"fwhm must lie between 0.5 and \d+ pixels"),
+        ({"fwhm": 0.1}, r"fwhm must lie between 0.5 and \d+ pixels"),
+        ({"saturation": -5.0}, "saturation must be positive"),
+        ({"noise": bp.CCDNoise(gain=2.0, read_noise=3.0)}, "error and noise both say"),
+        ({"mask": np.ones((320, 320), dtype=bool)}, "image must have good pixels: all"),
+        ({"positions": SkyCoord([10.0], [20.0], unit="deg")}, "has no celestial WCS"),
         ({"n_iter": 2}, "n_iter must be"),
         ({"positions": Table({"x_0": [np.nan], "y_0": [1.0]})}, "at least one finite position"),
     ],

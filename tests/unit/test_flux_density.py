@@ -131,6 +131,12 @@ def test_equivalencies_of_the_user_are_used() -> None:
         ("adu", {"unit": u.m, "zero_point": 1.0}, ValueError, "unit must be one of flux density"),
         ("adu", {"zero_point": "25"}, TypeError, "zero_point must be a number, found '25'"),
         ("adu", {"zero_point": np.nan}, ValueError, "zero_point must be finite"),
+        ("adu", {"zero_point": -1e5}, ValueError, "zero_point must lie between -500 and 500"),
+        ("adu", {"zero_point": 25.0 * u.Jy}, ValueError, "must be in AB magnitudes, found 25.0 Jy"),
+        (
+            "Jy/beam", {"pixel_area": AREA, "beam": (1 * u.arcsec, 2 * u.m)},
+            ValueError, "beam must be two angles",
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_lead_to_a_flux_density_is_refused(unit, settings, kind, said) -> None:

@@ -122,6 +122,7 @@ def test_the_error_of_the_width_is_in_the_correction() -> None:
         ({"radius": []}, ValueError, "radius must be one number or a list"),
         ({"radius": 3.0, "place": 5}, TypeError, "place must be a pair"),
         ({"radius": 3.0, "place": "ab"}, TypeError, "place must be a pair"),
+        ({"radius": 3.0, "place": (1e300, 0)}, ValueError, "place must be within 1e[+]09 pixels"),
         ({"radius": 3.0, "psf_error": 0.1}, TypeError, "psf_error must be a PSFError or None"),
     ],
 )

@@ -233,6 +233,12 @@ def test_units_that_do_not_fit_are_both_named(image, error, words) -> None:
         prepare_image(image, error)
 
 
+@pytest.mark.parametrize("image", [DATA * u.mag, u.Magnitude(DATA)])
+def test_magnitudes_are_refused_as_they_do_not_add_up(image) -> None:
+    with pytest.raises(ValueError, match="image must be in a linear unit, .* found 'mag'"):
+        prepare_image(image)
+
+
 def test_a_pure_number_is_an_error_for_an_image_without_unit() -> None:
     assert prepare_image(DATA, error=2 * u.dimensionless_unscaled).error[0, 0] == 2
 

@@ -66,6 +66,26 @@ def write_psfex(path, sampling=0.4, degree=2, names=("X_IMAGE", "Y_IMAGE"), **ch
     return cube, powers
 
 
+def write_coefficients(path, **changes):
+    """Write a polynomial as `PSFBuild.write` does."""
+    bell = make_bell(1.3, 33, 2)
+    header = fits.Header({"OVERSAMP": 2, "POLYDEG": 1})
+    for key in ("POLYMIDX", "POLYMIDY", "POLYSCLX", "POLYSCLY"):
+        header[key] = 50.0
+    for key, value in changes.items():
+        header[key] = value
+    fits.writeto(path, np.array([bell, 0.1 * bell, 0.1 * bell]), header, overwrite=True)
+
+
+def write_damaged(path, key, value):
+    """Write an image whose header has a value that no FITS file has."""
+    fits.writeto(path, make_bell(1.3, 33, 2), fits.Header({"OVERSAMP": 2}))
+    content = bytearray(path.read_bytes())
+    start = content.find(key.encode()) + 10
+    content[start : start + 20] = value.encode().rjust(20)
+    path.write_bytes(content)
+
+
 def write_daophot(path, profile="GAUSSIAN", parameters=(1.2, 1.1), n_table=6, side=31, line=None):
     """Write a PSF as DAOPHOT does: six numbers of thirteen characters to a line."""
     rng = np.random.default_rng(2)
@@ -245,6 +265,32 @@ def test_arguments_that_the_file_answers_are_refused(tmp_path) -> None:
         bp.read_psf(tmp_path / "psf.fits", oversampling=-1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ({"oversampling": 1e9}, ValueError, "oversampling must lie between 0.1 and 1000"),
+        ({"oversampling": 1e-9}, ValueError, "oversampling must lie between 0.1 and 1000"),
+        ({"origin": 3}, TypeError, r"origin must be a pair \(x, y\), found 3"),
+        ({"origin": "xy"}, TypeError, r"origin must be a pair \(x, y\), found 'xy'"),
+        # Of the file's pixels, not of those that it is brought to.
+        ({"origin": (99, 99), "oversampling": 3.7}, ValueError, r"33 x 33, found \(99, 99\)"),
+        ({"hdu": 1.5}, TypeError, "hdu must be the number or the name of an extension"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(tmp_path, arguments, kind, said) -> None:
+    fits.writeto(tmp_path / "psf.fits", make_bell(1.3, 33, 2), fits.Header({"OVERSAMP": 2}))
+    with pytest.raises(kind, match=said):
+        bp.read_psf(tmp_path / "psf.fits", **arguments)
+    with pytest.raises(TypeError, match="path must be the name of a file, found None"):
+        bp.read_psf(None)
+
+
+def test_a_stamp_of_two_widths_is_a_psf(tmp_path) -> None:
+    """Half its light lies in the middle quarter: a picture of nothing has a quarter there."""
+    fits.writeto(tmp_path / "psf.fits", make_bell(1.9, 9, 1), fits.Header({"OVERSAMP": 1}))
+    assert bp.read_psf(tmp_path / "psf.fits").data.shape == (9, 9)
+
+
 def test_a_file_that_is_not_there(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         bp.read_psf(tmp_path / "none.fits")
@@ -286,6 +332,28 @@ def test_files_cut_short_say_so_in_one_line(tmp_path, write, share) -> None:
             "GAUSSIAN has 2 parameters, found 3",
         ),
         (lambda p: write_daophot(p, parameters=(-1.2, 1.1)), "widths must be positive"),
+        (lambda p: write_daophot(p, parameters=(np.nan, 1.1)), "found nan as number 1 after"),
+        (
+            lambda p: write_daophot(p, line=" GAUSSIAN 31 2 1 0 -999. 1000. 500. 400."),
+            "magnitude, height and middle must be finite numbers, found -999",
+        ),
+        (
+            lambda p: write_stpsf(p, DET_YX1="left"),
+            r"DET_YX1 must be a pair \(y, x\), found 'left'",
+        ),
+        (lambda p: write_stpsf(p, OVERSAMP=1e-9), "OVERSAMP must be .* between 0.1 and 1000"),
+        (lambda p: write_psfex(p, PSF_SAMP=1e300), "PSF_SAMP must be .* between 0.001 and 10"),
+        (lambda p: write_psfex(p, POLZERO1="middle"), "POLZERO1 must be a number, found 'middle'"),
+        (lambda p: write_psfex(p, POLNGRP=2), "POLNGRP must be 1"),
+        (lambda p: write_coefficients(p, OVERSAMP=2.5), "oversampling must be a positive integer"),
+        (lambda p: write_coefficients(p, POLYDEG=2), "POLYDEG must be 1 for 3 images, found 2"),
+        (lambda p: write_coefficients(p, POLYSCLX="x"), "POLYSCLX must be a number, found 'x'"),
+        (lambda p: write_damaged(p, "OVERSAMP", "  two"), "the header cannot be read"),
+        (lambda p: write_damaged(p, "NAXIS1", "1000000000"), "cut short or damaged"),
+        (
+            lambda p: fits.writeto(p, np.ones((30, 40)), fits.Header({"OVERSAMP": 1})),
+            "this is no PSF, .* found 2[0-9]%",
+        ),
         (lambda p: fits.writeto(p, np.zeros(5)), "holds no image"),
         (
             lambda p: fits.writeto(p, make_bell(1, 9, 1), fits.Header({"OVERSAMP": "x"})),

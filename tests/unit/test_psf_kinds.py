@@ -365,6 +365,12 @@ CORNERS = [(0, 0), (9, 0), (0, 9), (9, 9)]
         ),
         (lambda: bp.ImagePSF(-GOOD), ValueError, "the total of data must be positive, found -81"),
         (lambda: bp.ImagePSF([["a"] * 5] * 5), TypeError, "data must hold real numbers"),
+        (lambda: bp.ImagePSF([[1.0, 2.0], [3.0]]), ValueError, "data must be an array of real"),
+        (
+            lambda: bp.ImagePSF(np.ma.masked_array(GOOD, np.arange(81).reshape(9, 9) > 79)),
+            ValueError,
+            "data must be known in all pixels, found 1 masked",
+        ),
         (lambda: bp.ImagePSF(GOOD, oversampling=0), ValueError, "oversampling must be a positive"),
         (
             lambda: bp.ImagePSF(GOOD, oversampling=1.5),

@@ -186,6 +186,16 @@ def test_bad_or_missing_coordinates_are_none(tmp_path) -> None:
     assert read_fits_image(bad).wcs is None
 
 
+def test_cards_that_cannot_be_read_are_left_out_with_a_warning(tmp_path) -> None:
+    path = tmp_path / "card.fits"
+    fits.writeto(path, np.ones((4, 5)), fits.Header({"GAIN": 2.5, "RDNOISE": 3.0}))
+    path.write_bytes(path.read_bytes().replace(b"                 2.5", b"                 2,5"))
+    image = read_fits_image(path)
+    assert image.warnings == ("the header's GAIN cannot be read and is left out",)
+    assert header_value(image.header, ("GAIN",)) is None
+    assert image.header["RDNOISE"] == 3.0
+
+
 def test_header_values_come_from_the_user_or_the_first_keyword_present() -> None:
     header = fits.Header({"GAIN": 9.0, "RDNOISE": "1.8", "FLAG": True, "NAME": "x"})
     assert header_value(header, ("EGAIN", "GAIN")) == 9.0

@@ -164,11 +164,15 @@ def test_levels_that_cannot_be_had_are_refused():
         (True, TypeError),
         ([1.0, 2.0], TypeError),
         (np.nan, ValueError),
+        (-5.0, ValueError),
+        (0.0 * u.ct, ValueError),
     ):
         with pytest.raises(problem, match="saturation must be"):
             configure(saturation=value)
     with pytest.raises(ValueError, match="saturation='header' needs SATURATE or SATLEVEL"):
         configure(saturation="header")(image)
+    with pytest.raises(ValueError, match="needs a positive level in the image's header, found -5"):
+        configure(saturation="header")(NDData(image, meta={"SATURATE": -5}))
     with pytest.raises(ValueError, match="saturation has 'ct', image none"):
         configure(saturation=30.0 * u.ct)(image)
 
