@@ -1,4 +1,4 @@
-"""The command line: ``bayesphot run``, ``psf``, ``calibrate``, ``demo``, ``simulate``, ``warmup``.
+"""The command line: ``bayesphot run``, ``psf``, ``companions``, ``calibrate``, ``demo`` ...
 
 Only argparse is imported at the top, so that ``bayesphot --help`` answers at once.
 """
@@ -99,6 +99,7 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
     _add_build(commands)
+    _add_companions(commands)
     _add_calibrate(commands)
     _add_demo(commands)
     _add_simulate(commands)
@@ -289,8 +290,67 @@ def _add_varying_sky(parser: Any, *, default: str) -> None:
     )  # fmt: skip
 
 
-def _add_psf(parser: Any, *, shared: bool = False) -> Any:
-    """Add the PSF and the fit box, and who shares a fitted width where that is a choice.
+def _add_companions(commands: Any) -> None:
+    """Add ``bayesphot companions``."""
+    search = commands.add_parser(
+        "companions",
+        help="is there a second source near a target, where, how bright, and how faint could it be",
+        description="Try a second source at every place about a target of a FITS image, and write "
+        "a map of the evidence (FITS), the posterior of the pair and the limits against separation "
+        "(ECSV) and a picture (PNG) to a folder.",
+    )
+    _add_image(search)
+    target = search.add_argument_group("target and region")
+    target.add_argument(
+        "--target", nargs=2, type=_number, required=True, metavar=("X", "Y"),
+        help="pixels, the first pixel's middle is 0",
+    )  # fmt: skip
+    target.add_argument(
+        "--radius", type=_positive, metavar="PX", help="half side searched (default: 3 FWHM)"
+    )
+    target.add_argument(
+        "--step", type=_positive, metavar="PX", help="of the places (default: FWHM / 10)"
+    )
+    target.add_argument(
+        "--pixel-scale", type=_positive, metavar="A",
+        help="arcsec per pixel (default: the image's WCS, where it has one)",
+    )  # fmt: skip
+    target.add_argument(
+        "--north", type=_number, metavar="DEG",
+        help="direction of north, counterclockwise from +y; east is 90 degrees further",
+    )  # fmt: skip
+    psf = _add_psf(search, fixed=True)
+    psf.add_argument(
+        "--psf-error", type=_positive, metavar="WIDTH",
+        help="relative error of the width (standard deviation, e.g. 0.01): marginalised",
+    )  # fmt: skip
+    _add_noise(search)
+    prior = search.add_argument_group("prior")
+    prior.add_argument(
+        "--probability", type=_positive, default=0.5, metavar="P",
+        help="that there is a companion in the region (default: 0.5)",
+    )  # fmt: skip
+    prior.add_argument(
+        "--flux-ratio", nargs=2, type=_positive, default=(1e-3, 1.0), metavar=("MIN", "MAX"),
+        help="companion over target, even in magnitudes (default: 0.001 1)",
+    )  # fmt: skip
+    prior.add_argument(
+        "--false-positives", type=_count, metavar="N",
+        help="search N simulated images without a companion, too: how often do they look as much "
+        "like having one?",
+    )  # fmt: skip
+    output = search.add_argument_group("output")
+    output.add_argument("--seed", type=_seed, default=0, help="of the draws (default: 0)")
+    output.add_argument("--jobs", type=_count, help="threads (default: all cores)")
+    output.add_argument("--out", metavar="DIR", help="folder (default: IMAGE's name_companions)")
+    _add_overwrite(output)
+    _add_quiet(output)
+    search.set_defaults(command="map_companions", fit_sigma=False, fitshape=None)
+
+
+def _add_psf(parser: Any, *, shared: bool = False, fixed: bool = False) -> Any:
+    """Add the PSF; unless it is fixed the fit box and whether its width is fitted, and, where that
+    is a choice, who shares it.
 
     Returns the group of arguments.
     """
@@ -309,6 +369,8 @@ def _add_psf(parser: Any, *, shared: bool = False) -> Any:
         metavar="N",
         help="pixels of a FITS image of the PSF to one of the data, where its header does not say",
     )
+    if fixed:
+        return psf
     psf.add_argument(
         "--fit-sigma", action="store_true", help="fit the width as well: of a file's PSF a factor"
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UsageError",
     "build_psf",
+    "map_companions",
     "run_calibration",
     "run_demo",
     "run_image",
@@ -126,6 +127,54 @@ def build_psf(arguments: Namespace) -> None:
         print(build.summary())
         print(f"time {time.perf_counter() - begin:.1f} s{_describe_memory()}")
         print(f"written to {path} and {picture}")
+
+
+def map_companions(arguments: Namespace) -> None:
+    """Map the companions of a target in one FITS image."""
+    from .readers import ReadError
+
+    folder = Path(arguments.out or _name_output(arguments.image, "companions")).expanduser()
+    _check_output(folder, overwrite=arguments.overwrite, kind="folder")
+    notes: list[str] = []
+    # ReadError is a ValueError.
+    with _refuse_bad_use(ReadError):
+        image, error, mask = _read_images(arguments)
+        noise = _choose_noise(arguments, image.header, image.unit, notes=notes)
+        saturation = _choose_saturation(arguments, image.header, notes)
+    begin = time.perf_counter()
+    width = arguments.psf_error
+    with _refuse_bad_use(ValueError):
+        prior = bp.CompanionPrior(arguments.probability, bp.LogUniform(*arguments.flux_ratio))
+        found = bp.companion_map(
+            image.to_nddata(),
+            _choose_psf(arguments),
+            tuple(arguments.target),
+            error=error,
+            mask=mask,
+            noise=noise,
+            psf_error=None if width is None else bp.PSFError(width=width),
+            saturation=saturation,
+            radius=arguments.radius,
+            step=arguments.step,
+            prior=prior,
+        )
+        pair = found.pair(
+            seed=arguments.seed, pixel_scale=arguments.pixel_scale, north=arguments.north
+        )
+    lines = [f"image: {image.extension} of {arguments.image}", *image.planes.notes, *notes]
+    lines += [found.summary(), str(pair)]
+    if arguments.false_positives is not None:
+        nulls = found.calibrate_false_positives(
+            arguments.false_positives, seed=arguments.seed,
+            n_jobs=arguments.jobs or _count_cores(), progress_bar=not arguments.quiet,
+        )  # fmt: skip
+        lines.append(repr(nulls))
+    with _refuse_bad_use(FileExistsError, PermissionError):
+        found.write(folder, pair=pair, overwrite=arguments.overwrite)
+    if not arguments.quiet:
+        print("\n".join(lines))
+        print(f"time {time.perf_counter() - begin:.1f} s{_describe_memory()}")
+        print(f"written to {folder}")
 
 
 def _name_output(image: str, what: str = "bayesphot") -> str:

@@ -22,6 +22,9 @@ from .injection import (
     calibrate_false_positives,
     recover_companions,
 )
+from .measure import make_pair
+from .orientation import read_orientation
+from .pair import PairPosterior
 from .prior import CompanionPrior
 from .stamp import cut_stamp
 from .trials import open_bench
@@ -37,6 +40,8 @@ __all__ = ["Companion", "CompanionMap", "companion_map"]
 RADIUS, STEP = 3.0, 0.1
 #: What is left of the fit box beyond the region searched, in FWHM.
 BORDER = 2.0
+#: Probability of the central intervals of a pair.
+CI_PROB = 0.6827
 
 
 class Companion(NamedTuple):
@@ -110,6 +115,8 @@ class CompanionMap:
     fwhm: float
     _places: Weighed
     _search: Search
+    _shape: tuple[int, int]
+    _wcs: dict | None
 
     def __repr__(self) -> str:
         best = self.best
@@ -334,6 +341,78 @@ class CompanionMap:
         """Half side of the region searched, pixels."""
         return 0.5 * float(self.x[0, -1] - self.x[0, 0])
 
+    def pair(
+        self, n: int = 2000, *, seed: int = 0, pixel_scale=None, north=None,
+        flipped: bool = False, wcs=None,
+    ) -> PairPosterior:  # fmt: skip
+        """
+        Return the posterior of target (1) and companion (2), given that there is one.
+
+        Parameters
+        ----------
+        n, seed : int
+            As for `draw`.
+        pixel_scale, north, flipped, wcs
+            As for `PhotometryResult.pair`; by default the WCS of the image.
+
+        Returns
+        -------
+        PairPosterior
+            Separation, position angle, magnitude difference, flux ratio, and what they hold of
+            limits where the pair is not resolved.
+        """
+        orientation = read_orientation(
+            self._shape, self._wcs, pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs
+        )
+        draws = self.draw(n, seed)
+        one = {name: np.asarray(draws[f"{name}_target"])[None] for name in ("x", "y", "flux")}
+        two = {name: np.asarray(draws[name])[None] for name in ("x", "y", "flux")}
+        remarks = (f"given that there is a companion: p_companion {self.p_companion:.3g}",)
+        return make_pair(one, two, orientation, ids=(1, 2), remarks=remarks, ci_prob=CI_PROB)
+
+    def summary(self) -> str:
+        """Return what the map says, a few lines of text."""
+        best, curve = self.best, self.contrast_curve()
+        x, y, flux = self.target
+        chosen = curve["separation"] >= 0.99 * self.fwhm
+        limit = float(curve["delta_mag"][chosen][0]) if chosen.any() else math.nan
+        return "\n".join(
+            [
+                f"target: x {x:.3f}, y {y:.3f}, flux {flux:.6g}",
+                f"p_companion {self.p_companion:.4g} (before: {self.prior.probability:g}), "
+                f"ln(evidence ratio) {self.log_evidence_ratio:.2f}",
+                f"most likely: x {best.x:.3f}, y {best.y:.3f}, flux {best.flux:.6g} +- "
+                f"{best.flux_err:.3g}, flux ratio {best.flux_ratio:.4g}",
+                f"limit of five errors at one FWHM, place known: {limit:.2f} mag",
+            ]
+        )
+
+    def write(
+        self, folder: str | Path, *, pair: PairPosterior | None = None, overwrite: bool = False
+    ) -> Path:
+        """
+        Write map, limits and the pair's table.
+
+        Parameters
+        ----------
+        folder : path
+            ``map.fits`` holds the images of ln(Bayes factor), flux, its error and the 95 % upper
+            limit, on the pixels of the data by a linear WCS; ``contrast.ecsv`` the limits against
+            separation; ``companion.ecsv`` the summary of the pair; ``map.png`` the picture.
+        pair : PairPosterior, optional
+            Written in place of ``pair()``.
+        overwrite : bool
+            Whether files of these names may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If one exists and may not be replaced.
+        """
+        from .files import write_map
+
+        return write_map(self, Path(folder), pair or self.pair(), overwrite=overwrite)
+
     def plot(self, *, path=None) -> Figure:
         """Draw the map, the limits and the contrast; save it where a path is given."""
         from .pictures import plot_map
@@ -362,6 +441,7 @@ def companion_map(
     bkg_estimator: Any = None,
     fit_background: bool | str = "flat",
     psf_error=None,
+    saturation=None,
     radius: float | None = None,
     step: float | None = None,
     box: int | None = None,
@@ -385,7 +465,7 @@ def companion_map(
         x and y of the target, pixels; its place has a normal prior of one FWHM about there.
     neighbours : Table, optional
         ``x_0``, ``y_0`` of other sources that are known: fitted together with the target.
-    noise, bkg_estimator, fit_background, psf_error
+    noise, bkg_estimator, fit_background, psf_error, saturation
         As for a run.
     radius : float, optional
         Half side of the square region searched, pixels. Default 3 FWHM.
@@ -440,9 +520,9 @@ def companion_map(
         raise ValueError(f"box must be odd, found {box}")
     phot = BasicPSFPhotometry(
         psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
-        fit_background=fit_background, psf_error=psf_error, sampler=False,
+        fit_background=fit_background, psf_error=psf_error, saturation=saturation, sampler=False,
     )  # fmt: skip
-    looped = _fit_target(phot, image, error, mask, place, neighbours)
+    looped, about = _fit_target(phot, image, error, mask, place, neighbours)
     search = open_search(cut_stamp(looped), fwhm, prior)
     n = math.floor(radius / step)
     side = step * np.arange(-n, n + 1)
@@ -469,6 +549,8 @@ def companion_map(
         fwhm,
         places,
         search,
+        looped.scene.model.shape,
+        about.get("wcs"),
     )
 
 
@@ -490,14 +572,17 @@ def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
     return prior
 
 
-def _fit_target(phot, image, error, mask, place: tuple[float, float], neighbours) -> LoopResult:
-    """Return the fits of the target, the first source, and of its neighbours."""
-    looped = phot._run_loop(image, error, mask, _list_starts(place, neighbours), depth=3)[1]
+def _fit_target(
+    phot, image, error, mask, place: tuple[float, float], neighbours
+) -> tuple[LoopResult, dict]:
+    """Return the fits of the target, the first source, and of its neighbours; and the WCS."""
+    starts = _list_starts(place, neighbours)
+    _, looped, about = phot._run_loop(image, error, mask, starts, depth=3)
     catalog = looped.catalog
     if len(looped.row) == 0 or looped.row[0] != 0:
         why = ", ".join(decode_flags(int(catalog.flags[0]))) or "no good pixel"
         raise ValueError(f"the target at {place} cannot be measured: {why}")
-    return looped
+    return looped, about
 
 
 def _list_starts(place: tuple[float, float], neighbours) -> Table:

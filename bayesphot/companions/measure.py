@@ -16,7 +16,7 @@ from bayesphot.source_posterior import find_row, is_free
 if TYPE_CHECKING:
     from bayesphot.result import PhotometryResult
 
-__all__ = ["measure_pair"]
+__all__ = ["make_pair", "measure_pair"]
 
 
 def measure_pair(
@@ -37,18 +37,36 @@ def measure_pair(
             f"companion must be another source than primary, found {companion!r} twice"
         )
     orientation = read_orientation(
-        result, pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs
-    )
+        result.image.shape, result.meta.get("wcs"),
+        pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs,
+    )  # fmt: skip
     one, two = _read_draws(draws, first), _read_draws(draws, second)
+    remarks = (*_find_remarks(result, first, second), *_miss_sky(result, orientation))
+    return make_pair(
+        one, two, orientation, ids=(int(primary), int(companion)), remarks=remarks,
+        ci_prob=result.ci_prob,
+    )  # fmt: skip
+
+
+def make_pair(
+    one: dict[str, np.ndarray],
+    two: dict[str, np.ndarray],
+    orientation: Orientation,
+    *,
+    ids: tuple[int, int],
+    remarks: tuple[str, ...],
+    ci_prob: float,
+) -> PairPosterior:
+    """Return the posterior of a pair from joint draws (chain, draw) of x, y and flux of both."""
     dx, dy = two["x"] - one["x"], two["y"] - one["y"]
     arcsec, angle = orientation.measure(one["x"], one["y"], two["x"], two["y"])
     if not np.all(np.isfinite(0.0 if arcsec is None else arcsec)):
-        raise ValueError(f"wcs has no sky under sources {primary} and {companion}")
+        raise ValueError(f"wcs has no sky under sources {ids[0]} and {ids[1]}")
     both = one["flux"] + two["flux"]
     ratio = two["flux"] / np.where(one["flux"] > 0.0, one["flux"], np.nan)
     return PairPosterior(
-        primary=int(primary),
-        companion=int(companion),
+        primary=ids[0],
+        companion=ids[1],
         dx=view_readonly(dx),
         dy=view_readonly(dy),
         separation=view_readonly(np.hypot(dx, dy)),
@@ -60,8 +78,8 @@ def measure_pair(
         separated=is_separated(dx, dy),
         detected=has_flux(one["flux"]) and has_flux(two["flux"]),
         given=not any(is_free(source[name]) for source in (one, two) for name in ("x", "y")),
-        remarks=(*_find_remarks(result, first, second), *_miss_sky(result, orientation)),
-        ci_prob=result.ci_prob,
+        remarks=remarks,
+        ci_prob=ci_prob,
     )
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy import units as u
 
 from bayesphot.celestial import find_separations, find_usable, rebuild_wcs
 from bayesphot.checks import check_number
-
-if TYPE_CHECKING:
-    from bayesphot.result import PhotometryResult
 
 __all__ = ["Orientation", "read_orientation"]
 
@@ -68,10 +65,10 @@ class Orientation:
 
 
 def read_orientation(
-    result: PhotometryResult, *, pixel_scale=None, north=None, flipped=False, wcs=None
+    shape: tuple[int, int], kept, *, pixel_scale=None, north=None, flipped=False, wcs=None
 ) -> Orientation:
     """
-    Return the orientation that was given, else that of the WCS which the result keeps.
+    Return the orientation that was given, else that of the WCS whose keywords were kept.
 
     Raises
     ------
@@ -85,12 +82,11 @@ def read_orientation(
     if wcs is not None:
         if pixel_scale is not None or north is not None:
             raise ValueError("wcs holds scale and north: leave out pixel_scale and north")
-        usable, problem = find_usable(wcs, result.image.shape)
+        usable, problem = find_usable(wcs, shape)
         if usable is None:
             raise ValueError(f"wcs {problem or 'must be celestial'}, found {wcs!r}")
         return Orientation(wcs=usable)
     if pixel_scale is None and north is None:
-        kept = result.meta.get("wcs")
         return Orientation(wcs=rebuild_wcs(kept)) if isinstance(kept, Mapping) else Orientation()
     scale = _read_angle("pixel_scale", pixel_scale, (u.arcsec / u.pix, u.arcsec))
     if scale is not None:

@@ -268,3 +268,75 @@ def test_a_free_shape_is_refused(single):
 def test_bad_priors_are_refused(arguments, problem):
     with pytest.raises(problem):
         bp.CompanionPrior(**arguments)
+
+
+def test_the_pair_is_that_of_the_draws(pair):
+    *_, found = pair
+    posterior = found.pair(4000, seed=1, pixel_scale=0.1, north=0.0)
+    truth = np.array(PAIR[1]) - PAIR[0]
+    assert posterior.resolved
+    summary = posterior.summary()[0]
+    # Five standard errors each.
+    for name, value in (
+        ("separation", np.hypot(*truth[:2])),
+        ("separation_arcsec", 0.1 * np.hypot(*truth[:2])),
+        ("position_angle", np.rad2deg(np.arctan2(-truth[0], truth[1]))),
+        ("delta_mag", 2.5 * np.log10(8.0)),
+    ):
+        off = float(getattr(summary[f"{name}_median"], "value", summary[f"{name}_median"])) - value
+        error = float(getattr(summary[f"{name}_err"], "value", summary[f"{name}_err"]))
+        assert abs(off) < 5.0 * error, name
+    assert "p_companion" in posterior.note
+
+
+def test_an_unresolved_pair_has_limits(single):
+    *_, found = single
+    posterior = found.pair()
+    assert not posterior.resolved
+    assert posterior.limit(0.95).flux_ratio < 0.1
+
+
+def test_a_wcs_of_the_image_gives_angles_on_the_sky():
+    from astropy.nddata import NDData, StdDevUncertainty
+    from astropy.wcs import WCS
+
+    image, error = simulate(*PAIR, seed=8)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    wcs.wcs.crval, wcs.wcs.crpix = (10.0, 20.0), (21.0, 21.0)
+    wcs.wcs.cdelt = -0.2 / 3600.0, 0.2 / 3600.0
+    data = NDData(image, uncertainty=StdDevUncertainty(error), wcs=wcs)
+    posterior = bp.companion_map(data, MODEL, (20.0, 20.0)).pair()
+    plain = bp.companion_map(image, MODEL, (20.0, 20.0), error=error).pair(
+        pixel_scale=0.2, north=0.0
+    )
+    # North is up and east to the left; the projection bends nothing in ten pixels.
+    np.testing.assert_allclose(posterior.position_angle, plain.position_angle, atol=1e-3)
+    np.testing.assert_allclose(posterior.separation_arcsec, plain.separation_arcsec, rtol=1e-5)
+
+
+def test_it_is_written_and_not_over_another(pair, tmp_path):
+    from astropy.io import fits
+    from astropy.table import QTable
+    from astropy.wcs import WCS
+
+    *_, found = pair
+    folder = found.write(tmp_path / "search")
+    with fits.open(folder / "map.fits") as file:
+        np.testing.assert_array_equal(file["LOG_BF"].data, found.log_bayes_factor)
+        assert file[0].header["P_COMP"] == pytest.approx(found.p_companion)
+        x, y = WCS(file["LIMIT_95"].header).pixel_to_world_values(3, 5)
+        assert (x, y) == pytest.approx((found.x[5, 3], found.y[5, 3]))
+    curve = QTable.read(folder / "contrast.ecsv")
+    assert curve.meta["schema_version"] == 1
+    row = QTable.read(folder / "companion.ecsv")
+    assert row.meta["p_companion"] == pytest.approx(found.p_companion)
+    with pytest.raises(FileExistsError, match=r"map\.fits"):
+        found.write(folder)
+    found.write(folder, overwrite=True)
+
+
+def test_the_summary_says_what_was_found(pair):
+    text = pair[2].summary()
+    assert "p_companion 1 " in text
+    assert "most likely" in text

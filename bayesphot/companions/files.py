@@ -1,0 +1,86 @@
+"""A companion map on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .map import CompanionMap
+    from .pair import PairPosterior
+
+__all__ = ["NAMES", "write_map"]
+
+#: What a folder holds.
+NAMES = ("map.fits", "contrast.ecsv", "companion.ecsv", "map.png")
+#: Version of the files.
+SCHEMA = 1
+
+
+def write_map(found: CompanionMap, folder: Path, pair: PairPosterior, *, overwrite: bool) -> Path:
+    """Write map, limits, the pair's summary and the picture to a folder."""
+    there = [name for name in NAMES if (folder / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{folder / there[0]} exists: overwrite=True replaces it")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_images(found, folder / NAMES[0])
+    curve = found.contrast_curve()
+    curve.meta["schema_version"] = SCHEMA
+    curve.write(folder / NAMES[1], format="ascii.ecsv", overwrite=True)
+    summary = pair.summary()
+    summary.meta |= {
+        "schema_version": SCHEMA,
+        "p_companion": found.p_companion,
+        "log_evidence_ratio": found.log_evidence_ratio,
+        "prior": repr(found.prior),
+    }
+    summary.write(folder / NAMES[2], format="ascii.ecsv", overwrite=True)
+    found.plot(path=folder / NAMES[3])
+    return folder
+
+
+def _write_images(found: CompanionMap, path: Path) -> None:
+    """Write the images of the map."""
+    from astropy.io import fits
+
+    images = {
+        "LOG_BF": found.log_bayes_factor,
+        "FLUX": found.flux,
+        "FLUX_ERR": found.flux_err,
+        "LIMIT_95": found.upper_limit(0.95),
+    }
+    units = [fits.PrimaryHDU(header=_make_header(found))]
+    for name, image in images.items():
+        unit = fits.ImageHDU(np.asarray(image, dtype=np.float64), name=name)
+        # Pixels of the data, counted from 0 as everywhere here.
+        unit.header["CTYPE1"], unit.header["CTYPE2"] = "X", "Y"
+        unit.header["CRPIX1"], unit.header["CRPIX2"] = 1.0, 1.0
+        unit.header["CRVAL1"], unit.header["CRVAL2"] = found.x[0, 0], found.y[0, 0]
+        step = found.x[0, 1] - found.x[0, 0]
+        unit.header["CDELT1"], unit.header["CDELT2"] = step, step
+        units.append(unit)
+    fits.HDUList(units).writeto(path, overwrite=True)
+
+
+def _make_header(found: CompanionMap):
+    """Return what holds for the whole map."""
+    from astropy.io import fits
+
+    header = fits.Header()
+    best = found.best
+    for key, value, text in (
+        ("SCHEMA", SCHEMA, "version of this file"),
+        ("X_TARGET", found.target[0], "target fitted alone, pixels from 0"),
+        ("Y_TARGET", found.target[1], "target fitted alone, pixels from 0"),
+        ("F_TARGET", found.target[2], "its flux"),
+        ("FWHM", found.fwhm, "of the PSF, pixels"),
+        ("P_COMP", found.p_companion, "probability of a companion"),
+        ("LOG_EVID", found.log_evidence_ratio, "ln evidence with over without one"),
+        ("X_BEST", best.x, "most likely companion"),
+        ("Y_BEST", best.y, "most likely companion"),
+        ("F_BEST", best.flux, "its flux"),
+    ):
+        header[key] = (value, text)
+    return header
