@@ -275,7 +275,7 @@ class CompanionMap:
         -------
         FalsePositives
         """
-        bench = open_bench(self._search, self._radius)
+        bench = open_bench(self._search, self._center, self._radius)
         workers = Workers(n_jobs, None, progress_bar)
         data = self._search.basis.data
         return calibrate_false_positives(bench, n, data, seed=seed, workers=workers)
@@ -323,7 +323,7 @@ class CompanionMap:
             If there are too few images without a companion for the rate, a separation lies outside
             the region searched, or the file is of another search.
         """
-        bench = open_bench(self._search, self._radius)
+        bench = open_bench(self._search, self._center, self._radius)
         furthest = float(np.max(np.asarray(separations, dtype=float), initial=0.0))
         if furthest > self._radius:
             raise ValueError(
@@ -337,9 +337,15 @@ class CompanionMap:
         )  # fmt: skip
 
     @property
+    def _center(self) -> tuple[float, float]:
+        """Middle of the region searched."""
+        return float(self.x.mean()), float(self.y.mean())
+
+    @property
     def _radius(self) -> float:
         """Half side of the region searched, pixels."""
-        return 0.5 * float(self.x[0, -1] - self.x[0, 0])
+        n = self.x.shape[1]
+        return 0.5 * float(self.x[0, -1] - self.x[0, 0]) * n / (n - 1)
 
     def pair(
         self, n: int = 2000, *, seed: int = 0, pixel_scale=None, north=None,
@@ -468,9 +474,10 @@ def companion_map(
     noise, bkg_estimator, fit_background, psf_error, saturation
         As for a run.
     radius : float, optional
-        Half side of the square region searched, pixels. Default 3 FWHM.
+        Half side of the square region searched about `target`, pixels. Default 3 FWHM.
     step : float, optional
-        Distance of the places, pixels. Default a tenth of the FWHM.
+        Distance of the places, pixels, about; so that they fill the region. Default a tenth of the
+        FWHM.
     box : int, optional
         Side of the fit box, odd, pixels. Default two FWHM more than the region on each side.
     prior : CompanionPrior, optional
@@ -524,9 +531,11 @@ def companion_map(
     )  # fmt: skip
     looped, about = _fit_target(phot, image, error, mask, place, neighbours)
     search = open_search(cut_stamp(looped), fwhm, prior)
-    n = math.floor(radius / step)
+    # Each place stands for a square about it: all together are the region.
+    n = max(round(radius / step - 0.5), 1)
+    step = radius / (n + 0.5)
     side = step * np.arange(-n, n + 1)
-    x, y = np.meshgrid(search.stamp.target[0] + side, search.stamp.target[1] + side)
+    x, y = np.meshgrid(place[0] + side, place[1] + side)
     search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
     places = Weighed(
         *(

@@ -62,13 +62,11 @@ class Bench:
         return flux * light * np.sqrt(stamp.weight)
 
 
-def open_bench(search: Search, radius: float) -> Bench:
-    """Return the bench of a search out to a radius, pixels."""
-    step = min(STEP * search.fwhm, radius)
-    n = int(np.floor(radius / step))
-    side = step * np.arange(-n, n + 1)
-    target = search.stamp.target
-    x, y = (grid.ravel() for grid in np.meshgrid(target[0] + side, target[1] + side))
+def open_bench(search: Search, center: tuple[float, float], radius: float) -> Bench:
+    """Return the bench of a search of a square about a place, of half side ``radius``, pixels."""
+    n = max(round(radius / (STEP * search.fwhm) - 0.5), 1)
+    side = radius / (n + 0.5) * np.arange(-n, n + 1)
+    x, y = (grid.ravel() for grid in np.meshgrid(center[0] + side, center[1] + side))
     crossed = cross_places(search.basis, x, y)
     model = search.alone.render(search.basis)
     return Bench(search, x, y, crossed, model)

@@ -91,7 +91,8 @@ def test_draws_cover_the_truth(n):
     rank = np.empty((n, 3))
     for k in range(n):
         flux = find_flux(10 ** rng.uniform(np.log10(30.0), 3.0))
-        target, move = 20.0 + rng.uniform(-0.5, 0.5, 2), rng.uniform(-half, half, 2)
+        target = 20.0 + rng.uniform(-0.5, 0.5, 2)
+        move = 20.0 + rng.uniform(-half, half, 2) - target
         ratio = 10 ** rng.uniform(-2.0, 0.0)
         image, error = simulate(target, flux, move, ratio, rng)
         found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error, prior=prior)
