@@ -59,7 +59,7 @@ def summarise(values: np.ndarray, ci_prob: float) -> ParameterSummary:
     """Return median, standard deviation and central interval of draws."""
     lo, median, hi = np.quantile(values, _find_tails(ci_prob))
     # The rounding of the mean would give a constant an error of 1e-15.
-    sd = np.std(values, ddof=1) if np.ptp(values) > 0.0 else 0.0
+    sd = np.std(values, ddof=1) if np.ptp(values) != 0.0 else 0.0
     return ParameterSummary(float(median), float(sd), float(lo), float(hi))
 
 

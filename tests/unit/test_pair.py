@@ -329,6 +329,18 @@ def test_a_primary_without_flux_limits_nothing_but_the_fainter_of_the_two():
     assert "flux_ratio" in repr(pair)
 
 
+def test_two_sources_without_light_are_no_pair_and_have_no_share():
+    primary, companion = scatter(0.0, 30.0, seed=3), scatter(0.0, 30.0, seed=4)
+    pair = make_blob(4.0, 0.0, 0.1, primary=primary, companion=companion).pair(1, 2)
+    np.testing.assert_array_equal(np.isnan(pair.flux_share), primary + companion <= 0.0)
+    assert not pair.resolved
+    row = pair.summary()[0]
+    assert np.isnan(row["flux_share_median"])
+    assert np.isnan(row["flux_share_err"])
+    assert pair.limit().faint_ratio == np.inf
+    assert pair.covariance.names == ("dx", "dy")
+
+
 # --- resolved or not ---
 
 
