@@ -124,7 +124,10 @@ class Completeness:
 
         grid = np.meshgrid(self.separation, self.delta_mag, indexing="ij")
         low, high = binom_conf_interval(self.found.ravel(), self.tried.ravel(), interval="wilson")
-        columns = (grid[0].ravel(), grid[1].ravel(), self.fraction.ravel(), low, high)
+        # The ends are computed apart from the share: 0 may become 3e-18.
+        share = self.fraction.ravel()
+        low, high = np.minimum(low, share), np.maximum(high, share)
+        columns = (grid[0].ravel(), grid[1].ravel(), share, low, high)
         names = ("separation", "delta_mag", "fraction", "fraction_lo", "fraction_hi")
         return QTable(list(columns), names=names)
 

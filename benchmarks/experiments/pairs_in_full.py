@@ -7,7 +7,7 @@ import time
 
 from report_rows import Row, print_table
 
-N_PAIR, N_SINGLE, N_RESOLVED = 2000, 200, 60
+N_PAIR, N_SINGLE, N_NARROW, N_RESOLVED = 2000, 200, 10, 60
 SEED = 4111
 #: Separations in FWHM, and SNR of the primary (the companion has half of it).
 SEPARATIONS, SNRS = (0.25, 0.5, 0.75, 1.0), (30, 100)
@@ -18,6 +18,8 @@ def main() -> int:
     from bands import FALSE_ALARM, binomial_band, per_test
     from pairs import count_resolved, count_split_stars, measure_pairs
     from scipy import stats
+
+    from bayesphot import PSFError
 
     began = time.perf_counter()
     outcome = measure_pairs(N_PAIR, SEED)
@@ -31,6 +33,12 @@ def main() -> int:
     most = stats.binom.isf(FALSE_ALARM, N_SINGLE, 0.01) / N_SINGLE
     share = count_split_stars(N_SINGLE, SEED) / N_SINGLE
     rows.append(Row("single: resolved", "0", share, 0.0, most, N_SINGLE, SEED))
+    for name, error in (("", None), (", psf_error", PSFError(width=0.05))):
+        count = count_split_stars(N_NARROW, SEED, snr=(200.0, 200.0), width=0.95, psf_error=error)
+        rows.append(
+            Row(f"single, PSF 5 % too narrow{name}: resolved", "(reported)", count / N_NARROW,
+                0.0, 1.0, N_NARROW, SEED)
+        )  # fmt: skip
     for snr in SNRS:
         for separation in SEPARATIONS:
             share = count_resolved(separation, snr, N_RESOLVED, SEED) / N_RESOLVED

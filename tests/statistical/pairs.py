@@ -30,11 +30,17 @@ class PairOutcome:
     resolved: np.ndarray
 
 
-def fit_pairs(xy, flux, start, seed: int, radius: float, rng) -> bp.PhotometryResult:
-    """Simulate groups of stars and fit each as a pair, prior discs about the starts (G, 2, 2)."""
+def fit_pairs(
+    xy, flux, start, seed: int, radius: float, rng, *, width: float = 1.0, psf_error=None
+) -> bp.PhotometryResult:
+    """Simulate groups of stars and fit each as a pair, prior discs about the starts (G, 2, 2).
+
+    `width` is that of the fit's PSF over the true one.
+    """
     field = make_field(rng, xy, flux, sigma=SIGMA, noise=NOISE, pitch=PITCH)
     phot = bp.BasicPSFPhotometry(
-        psf_model=bp.IntegratedGaussianPRF(sigma=SIGMA),
+        psf_model=bp.IntegratedGaussianPRF(sigma=width * SIGMA),
+        psf_error=psf_error,
         fitshape=FIT_SHAPE,
         priors={"position": bp.Disc(radius)},
         group_maker=bp.DAOGroup(0.5 * PITCH),
@@ -80,16 +86,16 @@ def measure_pairs(n: int, seed: int) -> PairOutcome:
     return PairOutcome(inside, resolved)
 
 
-def count_split_stars(n: int, seed: int) -> int:
-    """Fit single stars of SNR 20 to 200 as two; return how many are called a resolved pair.
+def count_split_stars(n: int, seed: int, *, snr=(20.0, 200.0), **options) -> int:
+    """Fit single stars of a range of SNR as two; return how many are called a resolved pair.
 
     Two stars at one place are the same image.
     """
     rng = np.random.default_rng(seed)
     start = place_starts(rng, n, 0.7 * SIGMA * FWHM_PER_SIGMA)
     xy = start.mean(axis=1, keepdims=True)
-    flux = np.exp(rng.uniform(np.log(20.0), np.log(200.0), (n, 1))) / SNR
-    result = fit_pairs(xy, flux, start, seed, 2.0, rng)
+    flux = np.exp(rng.uniform(*np.log(snr), (n, 1))) / SNR
+    result = fit_pairs(xy, flux, start, seed, 2.0, rng, **options)
     return sum(result.pair(2 * g + 1, 2 * g + 2).resolved for g in range(n))
 
 
