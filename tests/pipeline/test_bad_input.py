@@ -47,7 +47,7 @@ SETTINGS = [
     ({"psf_model": bp.IntegratedGaussianPRF}, TypeError, "psf_model .* found the class Integr"),
     ({"psf_model": 2.0}, TypeError, r"psf_model must be an astropy model, found 2\.0"),
     ({"psf_model": None}, TypeError, "psf_model must be an astropy model, found None"),
-    ({"psf_model": Gaussian2D()}, ValueError, "x_stddev of Gaussian2D is free: only this"),
+    ({"psf_model": Gaussian2D()}, ValueError, "shape must be .image. where psf_model.x_stddev of"),
     (
         {"psf_model": bp.IntegratedGaussianPRF(sigma=-1.0)},
         ValueError,
