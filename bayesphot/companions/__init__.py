@@ -1,10 +1,11 @@
 """Questions about one source beside another: is there one, where, how bright, how faint?"""
 
 from bayesphot.companions.injection import Completeness, FalsePositives
-from bayesphot.companions.map import CompanionMap, companion_map
+from bayesphot.companions.map import CompanionMap
 from bayesphot.companions.measure import measure_pair
 from bayesphot.companions.pair import PairPosterior
 from bayesphot.companions.prior import CompanionPrior
+from bayesphot.companions.run import companion_map
 
 __all__ = [
     "CompanionMap",

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
-from bayesphot.config import BasicPSFPhotometry
 from bayesphot.execute import Workers
-from bayesphot.flags import decode_flags
-from bayesphot.loop import LoopResult
-from bayesphot.psf import describe_psf
 
 from .injection import (
     Completeness,
@@ -26,20 +22,15 @@ from .measure import make_pair
 from .orientation import read_orientation
 from .pair import PairPosterior
 from .prior import CompanionPrior
-from .stamp import cut_stamp
 from .trials import open_bench
-from .weigh import Search, Weighed, open_search, search_grid
+from .weigh import Search, Weighed
 
 if TYPE_CHECKING:
-    from astropy.table import QTable, Table
+    from astropy.table import QTable
     from matplotlib.figure import Figure
 
-__all__ = ["Companion", "CompanionMap", "companion_map"]
+__all__ = ["Companion", "CompanionMap"]
 
-#: Default radius of the region searched, and distance of the places, in FWHM.
-RADIUS, STEP = 3.0, 0.1
-#: What is left of the fit box beyond the region searched, in FWHM.
-BORDER = 2.0
 #: Probability of the central intervals of a pair.
 CI_PROB = 0.6827
 
@@ -433,178 +424,3 @@ class CompanionMap:
 
     def _log_odds(self, p: float) -> float:
         return self.log_evidence_ratio + math.log(p / (1.0 - p))
-
-
-def companion_map(
-    image,
-    psf_model,
-    target,
-    *,
-    error=None,
-    mask=None,
-    neighbours=None,
-    noise: Any = None,
-    bkg_estimator: Any = None,
-    fit_background: bool | str = "flat",
-    psf_error=None,
-    saturation=None,
-    radius: float | None = None,
-    step: float | None = None,
-    box: int | None = None,
-    prior: CompanionPrior | None = None,
-) -> CompanionMap:
-    """
-    Map the evidence of a second source about a target.
-
-    At each place of a grid target and companion are fitted together, and all but the place is
-    integrated out: the companion's flux with its prior, the target's flux and place, the sky,
-    modes of the PSF's error and what neighbours may still change by Laplace's approximation about
-    that fit. The places are summed up, on a finer grid about the best one.
-
-    Parameters
-    ----------
-    image, error, mask
-        As for a run: `BasicPSFPhotometry`.
-    psf_model : astropy.modeling.Fittable2DModel
-        The PSF, of fixed shape.
-    target : (float, float)
-        x and y of the target, pixels; its place has a normal prior of one FWHM about there.
-    neighbours : Table, optional
-        ``x_0``, ``y_0`` of other sources that are known: fitted together with the target.
-    noise, bkg_estimator, fit_background, psf_error, saturation
-        As for a run.
-    radius : float, optional
-        Half side of the square region searched about `target`, pixels. Default 3 FWHM.
-    step : float, optional
-        Distance of the places, pixels, about; so that they fill the region. Default a tenth of the
-        FWHM.
-    box : int, optional
-        Side of the fit box, odd, pixels. Default two FWHM more than the region on each side.
-    prior : CompanionPrior, optional
-        Of a companion. Default ``CompanionPrior()``.
-
-    Returns
-    -------
-    CompanionMap
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
-        If the target lies off the image or cannot be measured, or a number is out of its range.
-
-    Examples
-    --------
-    >>> import bayesphot as bp
-    >>> pair = bp.simulate_scene(
-    ...     (41, 41), sources={"x_0": [20.2, 23.1], "y_0": [19.8, 21.0], "flux": [8000.0, 800.0]},
-    ...     sigma=1.5, background=50.0, noise=7.0, seed=3)
-    >>> found = bp.companion_map(
-    ...     pair.image, bp.IntegratedGaussianPRF(sigma=1.5), (20.0, 20.0), error=pair.error)
-    >>> found.p_companion > 0.99
-    True
-    """
-    place = _read_target(target)
-    prior = _read_prior(prior)
-    psf = describe_psf(psf_model)
-    if psf.free_shapes:
-        name = psf.shape_names[psf.free_shapes[0]]
-        raise ValueError(
-            f"psf_model must have a fixed shape, found a free {name}: set "
-            f"psf_model.{name}.fixed = True (psf_error=PSFError(width=...) says how far it may be "
-            "off)"
-        )
-    fwhm = psf.fwhm
-    radius = RADIUS * fwhm if radius is None else check_number("radius", radius, above=0.0)
-    step = STEP * fwhm if step is None else check_number("step", step, above=0.0)
-    if not step <= radius:
-        raise ValueError(f"step must be at most the radius, {radius:g}, found {step:g}")
-    least = 2 * math.ceil(radius) + 1
-    if box is None:
-        box = 2 * math.ceil(radius + BORDER * fwhm) + 1
-    elif check_integer("box", box, least=least) % 2 == 0:
-        raise ValueError(f"box must be odd, found {box}")
-    phot = BasicPSFPhotometry(
-        psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
-        fit_background=fit_background, psf_error=psf_error, saturation=saturation, sampler=False,
-    )  # fmt: skip
-    looped, about = _fit_target(phot, image, error, mask, place, neighbours)
-    search = open_search(cut_stamp(looped), fwhm, prior)
-    # Each place stands for a square about it: all together are the region.
-    n = max(round(radius / step - 0.5), 1)
-    step = radius / (n + 0.5)
-    side = step * np.arange(-n, n + 1)
-    x, y = np.meshgrid(place[0] + side, place[1] + side)
-    search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
-    places = Weighed(
-        *(
-            np.concatenate([getattr(coarse, name), getattr(fine, name)])
-            for name in Weighed.__dataclass_fields__
-        )
-    )
-    information = coarse.information.reshape(x.shape)
-    with np.errstate(divide="ignore"):
-        flux_err = 1.0 / np.sqrt(information)
-    own = search.stamp.target
-    return CompanionMap(
-        x,
-        y,
-        coarse.log_bayes_factor.reshape(x.shape),
-        coarse.flux.reshape(x.shape),
-        flux_err,
-        (float(own[0]), float(own[1]), float(own[2])),
-        prior,
-        fwhm,
-        places,
-        search,
-        looped.scene.model.shape,
-        about.get("wcs"),
-    )
-
-
-def _read_target(target) -> tuple[float, float]:
-    """Return the target's place."""
-    try:
-        x, y = target
-    except (TypeError, ValueError):
-        raise TypeError(f"target must be a pair (x, y) of pixels, found {target!r}") from None
-    return check_number("target x", x), check_number("target y", y)
-
-
-def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
-    """Return the prior, or the default one."""
-    if prior is None:
-        return CompanionPrior()
-    if not isinstance(prior, CompanionPrior):
-        raise TypeError(f"prior must be a CompanionPrior, found {prior!r}")
-    return prior
-
-
-def _fit_target(
-    phot, image, error, mask, place: tuple[float, float], neighbours
-) -> tuple[LoopResult, dict]:
-    """Return the fits of the target, the first source, and of its neighbours; and the WCS."""
-    starts = _list_starts(place, neighbours)
-    _, looped, about = phot._run_loop(image, error, mask, starts, depth=3)
-    catalog = looped.catalog
-    if len(looped.row) == 0 or looped.row[0] != 0:
-        why = ", ".join(decode_flags(int(catalog.flags[0]))) or "no good pixel"
-        raise ValueError(f"the target at {place} cannot be measured: {why}")
-    return looped, about
-
-
-def _list_starts(place: tuple[float, float], neighbours) -> Table:
-    """Return target and neighbours as a table of starts, all of one group."""
-    from astropy.table import Table, vstack
-
-    table = Table({"x_0": [place[0]], "y_0": [place[1]]})
-    if neighbours is not None and len(neighbours):
-        more = Table(neighbours)
-        if not {"x_0", "y_0"} <= set(more.colnames):
-            raise ValueError(
-                f"neighbours must have the columns x_0 and y_0, found {', '.join(more.colnames)}"
-            )
-        table = vstack([table, more["x_0", "y_0"]])
-    table["group_id"] = 1
-    return table
