@@ -237,7 +237,10 @@ def _search_injected(bench: Bench, seed: int, separation: float, magnitude: floa
 
 def _read_axis(name: str, values: Any) -> np.ndarray:
     """Return separations or contrasts as an array."""
-    array = np.atleast_1d(np.asarray(values, dtype=float))
+    try:
+        array = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be numbers, found {values!r}") from None
     if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite numbers in one row, found {values!r}")
     if name == "separations" and not (array > 0.0).all():

@@ -314,6 +314,11 @@ class CompanionMap:
             If there are too few images without a companion for the rate, a separation lies outside
             the region searched, or the file is of another search.
         """
+        if not isinstance(false_positives, FalsePositives):
+            raise TypeError(
+                "false_positives must be what calibrate_false_positives returned, found "
+                f"{false_positives!r}"
+            )
         bench = open_bench(self._search, self._center, self._radius)
         furthest = float(np.max(np.asarray(separations, dtype=float), initial=0.0))
         if furthest > self._radius:

@@ -16,7 +16,7 @@ from bayesphot.psf import describe_psf
 from .map import CompanionMap
 from .prior import CompanionPrior
 from .stamp import cut_stamp
-from .weigh import Weighed, open_search, search_grid
+from .weigh import make_square, open_search, search_grid
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -27,6 +27,10 @@ __all__ = ["companion_map"]
 RADIUS, STEP = 3.0, 0.1
 #: What is left of the fit box beyond the region searched, in FWHM.
 BORDER = 2.0
+#: Steps from the target to the border of the region, at most.
+MOST_STEPS = 100
+#: A neighbour this near to the target, in FWHM, cannot be told apart from it.
+INSEPARABLE = 0.25
 
 
 def companion_map(
@@ -86,7 +90,8 @@ def companion_map(
     TypeError
         If an argument has the wrong type.
     ValueError
-        If the target lies off the image or cannot be measured, or a number is out of its range.
+        If the target lies off the image or cannot be measured, a neighbour lies on it, a number is
+        out of its range, or there would be more than 201 x 201 places.
 
     Examples
     --------
@@ -114,6 +119,11 @@ def companion_map(
     step = STEP * fwhm if step is None else check_number("step", step, above=0.0)
     if not step <= radius:
         raise ValueError(f"step must be at most the radius, {radius:g}, found {step:g}")
+    if radius / step > MOST_STEPS:
+        raise ValueError(
+            f"radius={radius:g} and step={step:g} make too many places: at most {MOST_STEPS} steps "
+            "to the radius"
+        )
     least = 2 * math.ceil(radius) + 1
     if box is None:
         box = 2 * math.ceil(radius + BORDER * fwhm) + 1
@@ -123,20 +133,11 @@ def companion_map(
         psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
         fit_background=fit_background, psf_error=psf_error, saturation=saturation, sampler=False,
     )  # fmt: skip
-    looped, about = _fit_target(phot, image, error, mask, place, neighbours)
+    looped, about = _fit_target(phot, image, error, mask, _list_starts(place, neighbours, fwhm))
     search = open_search(cut_stamp(looped), fwhm, prior)
-    # Each place stands for a square about it: all together are the region.
-    n = max(round(radius / step - 0.5), 1)
-    step = radius / (n + 0.5)
-    side = step * np.arange(-n, n + 1)
-    x, y = np.meshgrid(place[0] + side, place[1] + side)
+    x, y, step = make_square(place, radius, step)
     search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
-    places = Weighed(
-        *(
-            np.concatenate([getattr(coarse, name), getattr(fine, name)])
-            for name in Weighed.__dataclass_fields__
-        )
-    )
+    places = coarse.join(fine)
     information = coarse.information.reshape(x.shape)
     with np.errstate(divide="ignore"):
         flux_err = 1.0 / np.sqrt(information)
@@ -175,20 +176,18 @@ def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
     return prior
 
 
-def _fit_target(
-    phot, image, error, mask, place: tuple[float, float], neighbours
-) -> tuple[LoopResult, dict]:
-    """Return the fits of the target, the first source, and of its neighbours; and the WCS."""
-    starts = _list_starts(place, neighbours)
+def _fit_target(phot, image, error, mask, starts: Table) -> tuple[LoopResult, dict]:
+    """Return the fits of the target, the first of the starts, and its neighbours; and the WCS."""
     _, looped, about = phot._run_loop(image, error, mask, starts, depth=3)
     catalog = looped.catalog
     if len(looped.row) == 0 or looped.row[0] != 0:
         why = ", ".join(decode_flags(int(catalog.flags[0]))) or "no good pixel"
+        place = (float(starts["x_0"][0]), float(starts["y_0"][0]))
         raise ValueError(f"the target at {place} cannot be measured: {why}")
     return looped, about
 
 
-def _list_starts(place: tuple[float, float], neighbours) -> Table:
+def _list_starts(place: tuple[float, float], neighbours, fwhm: float) -> Table:
     """Return target and neighbours as a table of starts, all of one group."""
     from astropy.table import Table, vstack
 
@@ -199,6 +198,13 @@ def _list_starts(place: tuple[float, float], neighbours) -> Table:
             raise ValueError(
                 f"neighbours must have the columns x_0 and y_0, found {', '.join(more.colnames)}"
             )
-        table = vstack([table, more["x_0", "y_0"]])
+        x, y = (np.asarray(more[name], dtype=float) for name in ("x_0", "y_0"))
+        apart = np.hypot(x - place[0], y - place[1])
+        if not (apart > INSEPARABLE * fwhm).all():
+            raise ValueError(
+                f"neighbours must have finite places more than {INSEPARABLE * fwhm:.2g} pixels "
+                f"from the target, found one at a distance of {np.min(apart):.2g}"
+            )
+        table = vstack([table, Table({"x_0": x, "y_0": y})])
     table["group_id"] = 1
     return table

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayesphot.kernels.structs import SHAPE
+
 from .moving import render_units
 from .profile import Crossed, change_data, cross_places, fit_alone, fit_crossed
-from .weigh import Search
+from .weigh import Search, make_square
 
 __all__ = ["Bench", "open_bench"]
 
@@ -57,16 +59,15 @@ class Bench:
     def _render(self, x: float, y: float, flux: float) -> np.ndarray:
         """Return the weighted light (P,) of a companion."""
         stamp = self.search.stamp
-        shape = stamp.target[3:]
+        shape = stamp.target[SHAPE:]
         light = render_units(stamp.psf.data, np.array([[x, y]]), stamp.window, shape)[0]
         return flux * light * np.sqrt(stamp.weight)
 
 
 def open_bench(search: Search, center: tuple[float, float], radius: float) -> Bench:
     """Return the bench of a search of a square about a place, of half side ``radius``, pixels."""
-    n = max(round(radius / (STEP * search.fwhm) - 0.5), 1)
-    side = radius / (n + 0.5) * np.arange(-n, n + 1)
-    x, y = (grid.ravel() for grid in np.meshgrid(center[0] + side, center[1] + side))
+    x, y, _ = make_square(center, radius, STEP * search.fwhm)
+    x, y = x.ravel(), y.ravel()
     crossed = cross_places(search.basis, x, y)
     model = search.alone.render(search.basis)
     return Bench(search, x, y, crossed, model)

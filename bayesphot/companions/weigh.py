@@ -13,7 +13,7 @@ from .prior import CompanionPrior
 from .profile import Alone, Basis, Joint, fit_alone, fit_places, make_basis, spread_target
 from .stamp import Stamp
 
-__all__ = ["Search", "Weighed", "open_search", "search_grid"]
+__all__ = ["Search", "Weighed", "make_square", "open_search", "search_grid"]
 
 #: Share of the flux of the target alone below which that of the pair's is not taken.
 FAINTEST = 1e-3
@@ -50,6 +50,11 @@ class Weighed:
     target: np.ndarray
     flux: np.ndarray
     information: np.ndarray
+
+    def join(self, other: Weighed) -> Weighed:
+        """Return the places of both."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return Weighed(*(np.concatenate(pair) for pair in pairs))
 
     def select(self, which) -> Weighed:
         """Return some of the places."""
@@ -186,6 +191,20 @@ def open_search(stamp: Stamp, fwhm: float, prior: CompanionPrior) -> Search:
     """
     basis = make_basis(stamp, stamp.target[:2], HALF * fwhm, fwhm)
     return Search(stamp, prior, fwhm, fit_alone(basis), basis)
+
+
+def make_square(
+    center: tuple[float, float], radius: float, step: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return places (n, n), about a step apart, that fill a square, and their distance.
+
+    Each place stands for a square about it: all together are the region of half side ``radius``.
+    """
+    n = max(round(radius / step - 0.5), 1)
+    step = radius / (n + 0.5)
+    side = step * np.arange(-n, n + 1)
+    x, y = np.meshgrid(center[0] + side, center[1] + side)
+    return x, y, step
 
 
 def search_grid(search: Search, x, y, step: float) -> tuple[Search, Weighed, Weighed]:

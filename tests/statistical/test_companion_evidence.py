@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.table import Table
+from bands import binomial_band, per_test
+from companions import FWHM, MODEL, find_flux, rank_pairs, simulate
 
 import bayesphot as bp
 from bayesphot.catalog import read_positions
@@ -14,27 +16,6 @@ from bayesphot.ladder import sample_odds
 from bayesphot.loop import LoopPlan, run_loop
 from bayesphot.sample import SamplingPlan
 from bayesphot.sampling import Budget
-
-SIGMA = 1.5
-FWHM = 2.3548 * SIGMA
-SKY = 100.0
-MODEL = bp.IntegratedGaussianPRF(sigma=SIGMA)
-ROW, COLUMN = np.mgrid[:41, :41].astype(float)
-
-
-def find_flux(snr: float) -> float:
-    """Return the flux of a star of some signal to noise: f / sqrt(f + 4 pi s^2 sky)."""
-    sky = 4.0 * np.pi * SIGMA**2 * SKY
-    return 0.5 * (snr**2 + np.sqrt(snr**4 + 4.0 * snr**2 * sky))
-
-
-def simulate(target, flux: float, move, ratio: float, rng):
-    """Return image (without sky) and error of a target and a companion."""
-    image = SKY + MODEL.evaluate(COLUMN, ROW, flux, *target, SIGMA)
-    place = np.add(target, move)
-    image = image + MODEL.evaluate(COLUMN, ROW, ratio * flux, *place, SIGMA)
-    error = np.sqrt(image)
-    return rng.normal(image, error) - SKY, error
 
 
 @pytest.mark.parametrize(
@@ -80,34 +61,11 @@ def test_the_evidence_is_that_of_the_samplers(separation, magnitudes, snr, seed)
     assert found.log_evidence_ratio == pytest.approx(odds.log_odds - np.log(1e-3 * area), abs=0.3)
 
 
-@pytest.mark.parametrize("n", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [50, pytest.param(2000, marks=pytest.mark.slow)])
 def test_draws_cover_the_truth(n):
-    """Pairs drawn from the prior: places in the square, flat in ln(flux ratio), SNR 30 to 1000."""
-    from scipy.stats import binom
-
-    rng = np.random.default_rng(20261126)
-    prior = bp.CompanionPrior(flux_ratio=bp.LogUniform(1e-2, 1.0))
-    half = 3.0 * FWHM
-    rank = np.empty((n, 3))
-    for k in range(n):
-        flux = find_flux(10 ** rng.uniform(np.log10(30.0), 3.0))
-        target = 20.0 + rng.uniform(-0.5, 0.5, 2)
-        move = 20.0 + rng.uniform(-half, half, 2) - target
-        ratio = 10 ** rng.uniform(-2.0, 0.0)
-        image, error = simulate(target, flux, move, ratio, rng)
-        found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error, prior=prior)
-        draws = found.draw(500, seed=k)
-        offset = np.asarray(draws["x"] - draws["x_target"])
-        offset = offset + 1j * np.asarray(draws["y"] - draws["y_target"])
-        truth = complex(*move)
-        rank[k] = (
-            np.mean(np.abs(offset) < abs(truth)),
-            np.mean(np.angle(offset / truth) < 0.0),
-            np.mean(np.asarray(draws["flux"] / draws["flux_target"]) < ratio),
-        )
+    rank = rank_pairs(n, 20261126)
     for share in (0.68, 0.95):
-        inside = (np.abs(rank - 0.5) < 0.5 * share).sum(axis=0)
-        # Six numbers: a false alarm in 5000 for each, in 800 for all.
-        low, high = binom.ppf([1e-4, 1.0 - 1e-4], n, share)
-        assert (inside >= low).all(), (share, inside / n)
-        assert (inside <= high).all(), (share, inside / n)
+        inside = (np.abs(rank - 0.5) < 0.5 * share).mean(axis=0)
+        low, high = binomial_band(n, share, per_test(6))
+        assert (inside >= low).all(), (share, inside)
+        assert (inside <= high).all(), (share, inside)

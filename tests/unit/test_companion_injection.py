@@ -107,6 +107,10 @@ def test_bad_arguments_are_refused(found, nulls, tmp_path):
         found.recover([-1.0], [2.0], 5, false_positives=nulls, rate=0.05)
     with pytest.raises(ValueError, match="delta_mags"):
         found.recover([1.0], [np.nan], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(TypeError, match="delta_mags"):
+        found.recover([1.0], ["a"], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(TypeError, match="false_positives"):
+        found.recover([1.0], [2.0], 5, false_positives=None, rate=0.05)
     with pytest.raises(ValueError, match="n must"):
         found.calibrate_false_positives(0)
     broken = tmp_path / "broken.jsonl"

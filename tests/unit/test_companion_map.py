@@ -237,6 +237,9 @@ def test_it_shows_itself(pair, tmp_path):
         ({"box": 36}, ValueError, "odd"),
         ({"box": 7}, ValueError, "box"),
         ({"neighbours": Table({"a": [1.0]})}, ValueError, "neighbours"),
+        ({"neighbours": Table({"x_0": [np.nan], "y_0": [3.0]})}, ValueError, "neighbours"),
+        ({"neighbours": Table({"x_0": [20.1], "y_0": [20.0]})}, ValueError, "neighbours"),
+        ({"radius": 500.0}, ValueError, "too many places"),
     ],
 )
 def test_bad_arguments_are_refused(single, change, problem, word):

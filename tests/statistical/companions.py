@@ -1,0 +1,71 @@
+"""Targets with a companion and without one: what a map says of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import bayesphot as bp
+
+SIGMA = 1.5
+FWHM = 2.3548 * SIGMA
+SKY = 100.0
+SIDE = 41
+MODEL = bp.IntegratedGaussianPRF(sigma=SIGMA)
+#: Half side of the region searched: the default one.
+RADIUS = 3.0 * FWHM
+PRIOR = bp.CompanionPrior(flux_ratio=bp.LogUniform(1e-2, 1.0))
+#: Logarithms of the SNR of targets.
+SNR = np.log10((30.0, 1000.0))
+_ROW, _COLUMN = np.mgrid[:SIDE, :SIDE].astype(float)
+
+
+def find_flux(snr: float) -> float:
+    """Return the flux of a star of some signal to noise: f / sqrt(f + 4 pi s^2 sky)."""
+    sky = 4.0 * np.pi * SIGMA**2 * SKY
+    return 0.5 * (snr**2 + np.sqrt(snr**4 + 4.0 * snr**2 * sky))
+
+
+def simulate(target, flux: float, move, ratio: float, rng):
+    """Return image (without sky) and error of a target and a companion."""
+    image = SKY + MODEL.evaluate(_COLUMN, _ROW, flux, *target, SIGMA)
+    place = np.add(target, move)
+    image = image + MODEL.evaluate(_COLUMN, _ROW, ratio * flux, *place, SIGMA)
+    error = np.sqrt(image)
+    return rng.normal(image, error) - SKY, error
+
+
+def rank_pairs(n: int, seed: int) -> np.ndarray:
+    """Return ranks (n, 3) of the truth's separation, angle and flux ratio among the draws.
+
+    Pairs are drawn from the prior: places in the square, flat in ln(flux ratio), SNR 30 to 1000.
+    """
+    rng = np.random.default_rng(seed)
+    rank = np.empty((n, 3))
+    for k in range(n):
+        flux = find_flux(10.0 ** rng.uniform(*SNR))
+        target = 0.5 * (SIDE - 1) + rng.uniform(-0.5, 0.5, 2)
+        move = 0.5 * (SIDE - 1) + rng.uniform(-RADIUS, RADIUS, 2) - target
+        ratio = 10.0 ** rng.uniform(-2.0, 0.0)
+        image, error = simulate(target, flux, move, ratio, rng)
+        found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error, prior=PRIOR)
+        draws = found.draw(500, seed=k)
+        offset = np.asarray(draws["x"] - draws["x_target"])
+        offset = offset + 1j * np.asarray(draws["y"] - draws["y_target"])
+        truth = complex(*move)
+        rank[k] = (
+            np.mean(np.abs(offset) < abs(truth)),
+            np.mean(np.angle(offset / truth) < 0.0),
+            np.mean(np.asarray(draws["flux"] / draws["flux_target"]) < ratio),
+        )
+    return rank
+
+
+def search_nulls(n: int, snr: float, seed: int) -> np.ndarray:
+    """Return p_companion (n,) of targets without a companion."""
+    rng = np.random.default_rng(seed)
+    found = np.empty(n)
+    for k in range(n):
+        target = 0.5 * (SIDE - 1) + rng.uniform(-0.5, 0.5, 2)
+        image, error = simulate(target, find_flux(snr), (0.0, 0.0), 0.0, rng)
+        found[k] = bp.companion_map(image, MODEL, (20.0, 20.0), error=error).p_companion
+    return found
