@@ -103,7 +103,8 @@ def configure(frame: Frame, *, psf_error=None, noise=None, n_jobs: int = 2):
     return bp.IterativelySubtractedPSFPhotometry(
         psf_model=frame.psf,
         fitshape=15,
-        finder=bp.DAOStarFinder(nsigma=3.5, fwhm=fwhm),
+        # The kernel of the command line: one of 1.5 sigma loses faint stars.
+        finder=bp.DAOStarFinder(nsigma=3.5, fwhm=fwhm, sigma_radius=2.5),
         group_maker=bp.DAOGroup(1.5 * fwhm),
         bkg_estimator=bp.MeshBackground(64),
         fit_background="prior",
