@@ -345,7 +345,7 @@ def _add_companions(commands: Any) -> None:
     output.add_argument("--out", metavar="DIR", help="folder (default: IMAGE's name_companions)")
     _add_overwrite(output)
     _add_quiet(output)
-    search.set_defaults(command="map_companions", fit_sigma=False, fitshape=None)
+    search.set_defaults(command="map_companions", fit_sigma=False)
 
 
 def _add_psf(parser: Any, *, shared: bool = False, fixed: bool = False) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from astropy.stats import gaussian_sigma_to_fwhm
 from astropy.table import QTable
 
 from bayesphot.catalog import read_positions
@@ -41,7 +42,6 @@ from bayesphot.sky_positions import place_positions
 
 __all__ = ["build_psf"]
 
-FWHM_PER_SIGMA = 2.354820045
 #: Half a side of the PSF, FWHM, and pixels at least.
 REACH = 5.0
 LEAST_HALF = 8
@@ -153,7 +153,7 @@ def build_psf(
         )
     if positions is not None:
         positions = place_positions(positions, *find_usable(prepared.wcs, prepared.shape))
-    model = IntegratedGaussianPRF(sigma=(fwhm or 3.0) / FWHM_PER_SIGMA)
+    model = IntegratedGaussianPRF(sigma=(fwhm or 3.0) / gaussian_sigma_to_fwhm)
     estimator = bkg_estimator or choose_estimator(prepared.shape, fwhm or 3.0)
     frame = open_frame(prepared, estimator, noise, model)
     if fwhm is None:
@@ -195,7 +195,7 @@ def _fit_all(frame: Frame, sources: Sources, fwhm: float) -> Sources:
     """Return detections fitted with a Gaussian."""
     if len(sources) == 0:
         return sources
-    model = IntegratedGaussianPRF(sigma=fwhm / FWHM_PER_SIGMA)
+    model = IntegratedGaussianPRF(sigma=fwhm / gaussian_sigma_to_fwhm)
     fitted, _ = fit_sources(frame, sources, model, fwhm, white=0.0)
     return fitted
 

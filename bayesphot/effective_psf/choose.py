@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from astropy.stats import gaussian_sigma_to_fwhm
 from scipy.spatial import cKDTree
 
 from bayesphot.detection import DAOStarFinder
@@ -10,7 +11,6 @@ from bayesphot.effective_psf.frame import Frame, Sources
 
 __all__ = ["choose_stars", "explain_no_width", "find_sources", "measure_fwhm"]
 
-FWHM_PER_SIGMA = 2.354820045
 #: First guesses of the FWHM, pixels, and the times it is measured again.
 GUESSES = (2.0, 4.0, 8.0)
 ROUNDS = 3
@@ -62,11 +62,11 @@ def measure_fwhm(frame: Frame) -> float:
             if order.size == 0:
                 break
             width = _measure_widths(frame, sources.x[order], sources.y[order], fwhm)
-            width = width[width < FARTHEST * fwhm / FWHM_PER_SIGMA]
+            width = width[width < FARTHEST * fwhm / gaussian_sigma_to_fwhm]
             if width.size == 0:
                 break
             middle, _ = find_mode(np.log(width))
-            fwhm, count = float(np.exp(middle)) * FWHM_PER_SIGMA, width.size
+            fwhm, count = float(np.exp(middle)) * gaussian_sigma_to_fwhm, width.size
         if count > most and 1.0 < fwhm < 0.2 * min(frame.data.shape):
             best, most = fwhm, count
         if most >= 20:
@@ -104,7 +104,7 @@ def _measure_widths(frame: Frame, x, y, fwhm: float) -> np.ndarray:
     From the second moment m of the light under a Gaussian window of the guessed width s, by what
     they would be of a Gaussian: 1/m = 1/sigma^2 + 1/s^2 (Kaiser, Squires & Broadhurst 1995).
     """
-    sigma = fwhm / FWHM_PER_SIGMA
+    sigma = fwhm / gaussian_sigma_to_fwhm
     half = int(np.ceil(3.0 * sigma))
     step = np.arange(-half, half + 1)
     column, row = _find_pixels(frame, x, y)
@@ -178,7 +178,7 @@ def choose_stars(
     refuse(_find_beside_cores(frame, x, y, float(half)), "beside a saturated star")
     column, row = _find_pixels(frame, x, y)
     # Of the noise-equivalent area of a Gaussian (King 1983).
-    area = 4.0 * np.pi * (fwhm / FWHM_PER_SIGMA) ** 2
+    area = 4.0 * np.pi * (fwhm / gaussian_sigma_to_fwhm) ** 2
     snr = flux / np.sqrt(area * frame.variance[row, column])
     refuse(~(snr >= LEAST_SNR), f"signal to noise below {LEAST_SNR:g}")
     near, crowd = _weigh_neighbours(x, y, flux, NEAR * fwhm, float(half))

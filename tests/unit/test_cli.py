@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.stats import gaussian_sigma_to_fwhm
 from astropy.table import QTable
 
 import bayesphot as bp
@@ -642,7 +643,7 @@ def test_simulate_writes_image_error_and_truth(
     assert main(["simulate", "--out", "new/field.fits", *options.split()]) == 0
     assert "7 stars" in capsys.readouterr().out
     scene = bp.simulate_scene(
-        (30, 40), n_sources=7, flux_range=(50, 90), sigma=3 / 2.354820045, noise=2.0,
+        (30, 40), n_sources=7, flux_range=(50, 90), sigma=3 / gaussian_sigma_to_fwhm, noise=2.0,
         background=20.0, seed=1,
     )  # fmt: skip
     with fits.open("new/field.fits", memmap=False) as extensions:

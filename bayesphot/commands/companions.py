@@ -1,0 +1,59 @@
+"""``bayesphot companions``: is there a second source near a target?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bayesphot as bp
+
+from .inputs import open_image
+from .options import choose_psf
+from .outputs import check_output, count_cores, describe_memory, name_output
+from .refusals import refuse_bad_use
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+__all__ = ["map_companions"]
+
+
+def map_companions(arguments: Namespace) -> None:
+    """Map the companions of a target in one FITS image."""
+    folder = Path(arguments.out or name_output(arguments.image, "companions")).expanduser()
+    check_output(folder, overwrite=arguments.overwrite, kind="folder")
+    image, error, mask, noise, saturation, notes = open_image(arguments)
+    begin = time.perf_counter()
+    width = arguments.psf_error
+    with refuse_bad_use(ValueError):
+        prior = bp.CompanionPrior(arguments.probability, bp.LogUniform(*arguments.flux_ratio))
+        found = bp.companion_map(
+            image.to_nddata(),
+            choose_psf(arguments),
+            tuple(arguments.target),
+            error=error,
+            mask=mask,
+            noise=noise,
+            psf_error=None if width is None else bp.PSFError(width=width),
+            saturation=saturation,
+            radius=arguments.radius,
+            step=arguments.step,
+            prior=prior,
+        )
+        pair = found.pair(
+            seed=arguments.seed, pixel_scale=arguments.pixel_scale, north=arguments.north
+        )
+    lines = [*notes, found.summary(), str(pair)]
+    if arguments.false_positives is not None:
+        nulls = found.calibrate_false_positives(
+            arguments.false_positives, seed=arguments.seed,
+            n_jobs=arguments.jobs or count_cores(), progress_bar=not arguments.quiet,
+        )  # fmt: skip
+        lines.append(repr(nulls))
+    with refuse_bad_use(FileExistsError, PermissionError):
+        found.write(folder, pair=pair, overwrite=arguments.overwrite)
+    if not arguments.quiet:
+        print("\n".join(lines))
+        print(f"time {time.perf_counter() - begin:.1f} s{describe_memory()}")
+        print(f"written to {folder}")

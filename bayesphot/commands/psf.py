@@ -1,0 +1,53 @@
+"""``bayesphot psf``: the PSF of an image from its own stars."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bayesphot as bp
+
+from .inputs import open_image
+from .options import choose_varying_sky
+from .outputs import check_output, describe_memory, name_output
+from .refusals import UsageError, refuse_bad_use
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+__all__ = ["build_psf"]
+
+
+def build_psf(arguments: Namespace) -> None:
+    """Build the PSF of one FITS image."""
+    path = Path(arguments.out or f"{name_output(arguments.image, 'psf')}.fits").expanduser()
+    if path.suffix not in (".fits", ".fit"):
+        raise UsageError(f"--out must be a FITS file, FILE.fits, found {path}")
+    check_output(path, overwrite=arguments.overwrite, kind="file")
+    image, error, mask, noise, saturation, notes = open_image(arguments)
+    begin = time.perf_counter()
+    with refuse_bad_use(ValueError):
+        build = bp.build_psf(
+            image.to_nddata(),
+            error=error,
+            mask=mask,
+            fwhm=arguments.fwhm,
+            n_stars=arguments.stars,
+            oversampling=arguments.oversampling,
+            size=arguments.size,
+            degree=arguments.degree,
+            saturation=saturation,
+            noise=noise,
+            bkg_estimator=choose_varying_sky(arguments),
+        )
+    with refuse_bad_use(FileExistsError, PermissionError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        build.write(path, overwrite=arguments.overwrite)
+        picture = path.with_suffix(".png")
+        build.plot(path=picture)
+    if not arguments.quiet:
+        print("\n".join(notes))
+        print(build.summary())
+        print(f"time {time.perf_counter() - begin:.1f} s{describe_memory()}")
+        print(f"written to {path} and {picture}")
