@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Draws", "view_readonly"]
+__all__ = ["CI_PROB", "Draws", "view_readonly"]
+
+#: Probability of central intervals where nothing else is asked for: one sigma of a normal.
+CI_PROB = 0.6827
 
 
 def view_readonly(array) -> np.ndarray:

@@ -256,13 +256,7 @@ class _Stars(NamedTuple):
 
 
 def measure_growth(
-    result,
-    psf_model,
-    radii=None,
-    *,
-    ids: Iterable[int] | None = None,
-    min_snr: float = 50.0,
-    max_blend: float = 0.05,
+    result, psf_model, radii, *, ids: Iterable[int] | None, min_snr: float, max_blend: float
 ) -> CurveOfGrowth:
     """
     Return the curve of growth of an image's own stars.

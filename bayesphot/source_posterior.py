@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .draws import Draws, view_readonly
+from .draws import CI_PROB, Draws, view_readonly
 
 if TYPE_CHECKING:
     from astropy.table import Row
@@ -130,7 +130,7 @@ def select_source(
     *,
     row: Row,
     units: Mapping[str, str] | None = None,
-    ci_prob: float = 0.6827,
+    ci_prob: float = CI_PROB,
 ) -> SourcePosterior:
     """Collect the posterior of the source in one row of the table.
 

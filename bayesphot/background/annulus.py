@@ -11,7 +11,14 @@ import numpy as np
 from bayesphot.checks import check_number
 
 from .estimators import MMMBackground
-from .maps import LEAST_PIXELS, LEAST_SHARE, MISSED, MapEstimator, check_statistic
+from .maps import (
+    LEAST_PIXELS,
+    LEAST_SHARE,
+    MapEstimator,
+    check_statistic,
+    combine_errors,
+    fill_errors,
+)
 from .nodes import fill_nodes, smooth_nodes, spread_nodes, spread_out, spread_within
 from .pixels import mad_std_rows
 from .tilt import measure_tilt
@@ -101,20 +108,12 @@ class AnnulusBackground(MapEstimator):
             return 0.0, np.inf
         nodes = [_place_nodes(side, SPACING * self.inner_radius) for side in values.shape]
         level, error, mean = self._measure(values - surface, bad, nodes)
-        measured = np.isfinite(level)
-        if not measured.any():
+        if not np.isfinite(level).any():
             return 0.0, np.inf
-        typical = float(np.median(error[np.isfinite(error)]))
-        error = np.where(np.isfinite(error), error, typical)
         change = fill_nodes(level)
-        # What the surface missed, annuli miss a share of; a node without good pixels knows it no
-        # better than its neighbours do.
-        share = np.where(measured, MISSED, 1.0)
-        error2 = error**2 + (share * spread_out(change)) ** 2
-        # A mode lies off the mean of skewed noise, which is what fits find.
         n_apart = max(values.size / len(self._ring), 1.0)
-        offset2 = float(np.median((level - mean)[measured])) ** 2 - typical**2 / n_apart
-        error = np.sqrt(error2 + max(offset2, 0.0))
+        # What the surface missed, annuli miss a share of.
+        error = combine_errors(level, fill_errors(error), mean, spread_out(change), n_apart)
         total = surface + spread_nodes(change, nodes, values.shape)
         return total, spread_within(error, nodes, values.shape)
 

@@ -10,7 +10,14 @@ import numpy as np
 from .estimators import SkyEstimator, SkyMap
 from .pixels import read_pixels
 
-__all__ = ["LEAST_PIXELS", "LEAST_SHARE", "MISSED", "MapEstimator", "check_statistic"]
+__all__ = [
+    "LEAST_PIXELS",
+    "LEAST_SHARE",
+    "MapEstimator",
+    "check_statistic",
+    "combine_errors",
+    "fill_errors",
+]
 
 #: Share of the pixels about a node that must be good for it to have a level of its own, and number.
 LEAST_SHARE = 0.15
@@ -77,6 +84,37 @@ class MapEstimator(ABC):
     @abstractmethod
     def _map_scatter(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:
         """Return the scatter of plain numbers."""
+
+
+def fill_errors(error: np.ndarray) -> np.ndarray:
+    """Return standard errors of nodes, the typical one where a node has none."""
+    known = np.isfinite(error)
+    return np.where(known, error, np.median(error[known]))
+
+
+def combine_errors(level, error, mean, bend, n_apart: float) -> np.ndarray:
+    """Return the errors of what splines between nodes make of their levels.
+
+    Where the levels bend, splines miss a share of that; a node without good pixels knows it no
+    better than its neighbours do. A mode lies off the mean of skewed noise, which is what fits
+    find.
+
+    Parameters
+    ----------
+    level, mean : arrays
+        Levels of the nodes and means of the same pixels, NaN for a node without good ones.
+    error : array
+        Standard errors of the levels, as of `fill_errors`.
+    bend : array
+        How far the sky bends at each node.
+    n_apart : float
+        Nodes that share no pixels.
+    """
+    measured = np.isfinite(level)
+    share = np.where(measured, MISSED, 1.0)
+    typical2 = float(np.median(error)) ** 2
+    offset2 = float(np.median((level - mean)[measured])) ** 2 - typical2 / n_apart
+    return np.sqrt(error**2 + (share * bend) ** 2 + max(offset2, 0.0))
 
 
 def check_statistic(value: Any) -> None:

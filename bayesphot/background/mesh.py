@@ -10,7 +10,14 @@ import numpy as np
 from bayesphot.checks import check_integer
 
 from .estimators import MMMBackground
-from .maps import LEAST_PIXELS, LEAST_SHARE, MISSED, MapEstimator, check_statistic
+from .maps import (
+    LEAST_PIXELS,
+    LEAST_SHARE,
+    MapEstimator,
+    check_statistic,
+    combine_errors,
+    fill_errors,
+)
 from .nodes import fill_nodes, filter_nodes, spread_nodes, spread_out, spread_within
 from .pixels import clip_pixels, mad_std
 
@@ -76,23 +83,15 @@ class MeshBackground(MapEstimator):
             # Taking out what is known of the sky leaves tiles that are nearly flat: the statistics
             # of a slope or a bend are not those of its middle.
             level, error, mean = self._measure(values - surface, bad)
-            measured = np.isfinite(level)
-            if not measured.any():
+            if not np.isfinite(level).any():
                 return 0.0, np.inf
-            typical = float(np.nanmedian(error[np.isfinite(error)]))
-            error = np.where(np.isfinite(error), error, typical)
+            error = fill_errors(error)
             total = total + fill_nodes(level)
             about = filter_nodes(total, self.filter_size)
             total = _replace_outliers(total, about, error)
             surface = self._spread(total, values.shape)
-        # Where tiles differ from those about them the sky bends, and splines between tiles miss a
-        # share of that; a tile without good pixels knows it no better than its neighbours do.
-        bend = spread_out(np.abs(total - about))
-        share = np.where(measured, MISSED, 1.0)
-        error2 = error**2 + (share * bend) ** 2
-        # A mode lies off the mean of skewed noise, which is what fits find.
-        offset2 = float(np.median((level - mean)[measured])) ** 2 - typical**2 / level.size
-        error = np.sqrt(error2 + max(offset2, 0.0))
+        # Where tiles differ from those about them the sky bends.
+        error = combine_errors(level, error, mean, spread_out(np.abs(total - about)), level.size)
         return surface, self._spread_within(error, values.shape)
 
     def _map_scatter(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:

@@ -29,11 +29,8 @@ class Opened(NamedTuple):
 
 def open_image(arguments: Namespace) -> Opened:
     """Return the image of the arguments; warn of what its file has that cannot be used."""
-    from ..readers import ReadError
-
     notes: list[str] = []
-    # ReadError is a ValueError.
-    with refuse_bad_use(ReadError, ValueError):
+    with refuse_bad_use(ValueError):
         image, error, mask = _read_images(arguments)
         noise = choose_noise(arguments, image.header, image.unit, notes=notes)
         saturation = _choose_saturation(arguments, image.header, notes)

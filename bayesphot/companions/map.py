@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
+from bayesphot.draws import CI_PROB
 from bayesphot.execute import Workers
 
 from .injection import (
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Companion", "CompanionMap"]
-
-#: Probability of the central intervals of a pair.
-CI_PROB = 0.6827
 
 
 class Companion(NamedTuple):

@@ -20,30 +20,23 @@ __all__ = ["make_pair", "measure_pair"]
 
 
 def measure_pair(
-    result: PhotometryResult,
-    primary: int,
-    companion: int,
-    *,
-    pixel_scale=None,
-    north=None,
-    flipped: bool = False,
-    wcs=None,
+    result: PhotometryResult, primary: int, companion: int, **orientation
 ) -> PairPosterior:
-    """Return the posterior of a pair; see `PhotometryResult.pair`."""
+    """Return the posterior of a pair; see `PhotometryResult.pair`.
+
+    ``orientation`` as of `read_orientation`.
+    """
     draws = result.require_draws("pair")
     first, second = (find_row(result["id"], one) for one in (primary, companion))
     if first == second:
         raise ValueError(
             f"companion must be another source than primary, found {companion!r} twice"
         )
-    orientation = read_orientation(
-        result.image.shape, result.meta.get("wcs"),
-        pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs,
-    )  # fmt: skip
+    directions = read_orientation(result.image.shape, result.meta.get("wcs"), **orientation)
     one, two = _read_draws(draws, first), _read_draws(draws, second)
-    remarks = (*_find_remarks(result, first, second), *_miss_sky(result, orientation))
+    remarks = (*_find_remarks(result, first, second), *_miss_sky(result, directions))
     return make_pair(
-        one, two, orientation, ids=(int(primary), int(companion)), remarks=remarks,
+        one, two, directions, ids=(int(primary), int(companion)), remarks=remarks,
         ci_prob=result.ci_prob,
     )  # fmt: skip
 

@@ -33,6 +33,7 @@ from bayesphot.config.arguments import (
 )
 from bayesphot.config.describe import describe_run, show_model
 from bayesphot.config.samplers import check_engine, count_kept, plan_sampling
+from bayesphot.draws import CI_PROB
 from bayesphot.execute import Workers
 from bayesphot.image import Image, find_resampling, prepare_image
 from bayesphot.interrupted import InterruptedRun
@@ -150,7 +151,7 @@ class BasicPSFPhotometry:
     shape: str = "group"
     aperture_radius: float | None = None
     max_group_size: int | None = 20
-    ci_prob: float = 0.6827
+    ci_prob: float = CI_PROB
     zero_point: float | None = None
     n_jobs: int = 1
     executor: Executor | None = None

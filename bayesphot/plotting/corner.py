@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..result import PhotometryResult
+    from ..result import Contents
 
 #: Probabilities inside the contours of a pair of parameters: 1 and 2 sigma in two dimensions.
 CONTOURS = (0.865, 0.393)
 
 
 def plot_corner(
-    result: PhotometryResult,
+    result: Contents,
     ids: int | Iterable[int],
     *,
     names: str | Iterable[str] | None = None,

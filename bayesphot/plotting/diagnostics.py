@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..result import PhotometryResult
+    from ..result import Contents
 
 #: The gates of the samplers' defaults: R-hat, effective draws, Pareto k.
 GATES = {"r_hat": 1.01, "ess": 400.0, "pareto_k": 0.7}
@@ -24,7 +24,7 @@ N_BIN = 20
 WIDE = 5.0
 
 
-def plot_diagnostics(result: PhotometryResult, *, path=None) -> Figure:
+def plot_diagnostics(result: Contents, *, path=None) -> Figure:
     """Draw the diagnostics of all sources; see `PhotometryResult.plot_diagnostics`."""
     from matplotlib.ticker import LogFormatter, MaxNLocator, StrMethodFormatter
 

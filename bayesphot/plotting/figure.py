@@ -14,7 +14,7 @@ from ..source_posterior import find_row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..result import PhotometryResult
+    from ..result import Contents
 
 BLUE, VERMILION, BLACK, WHITE, GREY = "#0072B2", "#D55E00", "#000000", "#ffffff", "#8a8a8a"
 CHAIN_COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION, GREY)
@@ -44,7 +44,7 @@ def save_figure(figure: Figure, path) -> Figure:
     return figure
 
 
-def find_rows(result: PhotometryResult, ids: int | Iterable[int]) -> np.ndarray:
+def find_rows(result: Contents, ids: int | Iterable[int]) -> np.ndarray:
     """Return the rows of sources, each once, in the order asked for."""
     wanted = list(ids) if isinstance(ids, Iterable) else [ids]
     if not wanted:

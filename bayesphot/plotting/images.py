@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..result import PhotometryResult
+    from ..result import Contents
 
 #: Residuals are shown between -5 and 5 sigma.
 RESIDUAL_LIMIT = 5.0
@@ -23,9 +23,7 @@ BAR = {"location": "bottom", "shrink": 0.8, "pad": 0.03}
 MANY = 400
 
 
-def plot_images(
-    result: PhotometryResult, *, ids: int | Iterable[int] | None = None, path=None
-) -> Figure:
+def plot_images(result: Contents, *, ids: int | Iterable[int] | None = None, path=None) -> Figure:
     """Draw data, model and residual in units of the noise; see `PhotometryResult.plot`."""
     rows = np.arange(len(result)) if ids is None else find_rows(result, ids)
     ellipses = _measure_ellipses(result, rows)
@@ -104,7 +102,7 @@ def _measure_spread(good: np.ndarray) -> tuple[float, float]:
     return float(middle), float(1.4826 * np.median(np.abs(good - middle)))
 
 
-def _scale_residual(result: PhotometryResult) -> tuple[np.ndarray, str]:
+def _scale_residual(result: Contents) -> tuple[np.ndarray, str]:
     """Return the residual over the noise, and what the noise is."""
     residual = np.asarray(result.residual_image)
     if result.noise_image is not None:
@@ -124,7 +122,7 @@ class _Ellipses(NamedTuple):
     covariance: np.ndarray
 
 
-def _measure_ellipses(result: PhotometryResult, rows: np.ndarray) -> _Ellipses:
+def _measure_ellipses(result: Contents, rows: np.ndarray) -> _Ellipses:
     """Return positions and covariances from the draws, else from the table's errors."""
     draws = result.draws
     if draws is not None and {"x", "y"} <= draws.source.keys():
@@ -145,7 +143,7 @@ def _measure_ellipses(result: PhotometryResult, rows: np.ndarray) -> _Ellipses:
 
 
 def _choose_window(
-    result: PhotometryResult, ellipses: _Ellipses, *, everything: bool
+    result: Contents, ellipses: _Ellipses, *, everything: bool
 ) -> tuple[slice, slice]:
     """Return the rows and columns to show: the image, or what lies around the sources."""
     window = []

@@ -11,7 +11,7 @@ from ..source_posterior import is_free
 from .figure import find_rows
 
 if TYPE_CHECKING:
-    from ..result import PhotometryResult
+    from ..result import Contents
 
 MAX_PARAMETERS = 12
 #: Parameters measured in pixels, which the table leaves without a unit.
@@ -27,7 +27,7 @@ class Parameter(NamedTuple):
 
 
 def collect_parameters(
-    result: PhotometryResult,
+    result: Contents,
     ids: int | Iterable[int],
     asker: str,
     *,

@@ -13,11 +13,11 @@ from .parameters import collect_parameters
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..result import PhotometryResult
+    from ..result import Contents
 
 
 def plot_trace(
-    result: PhotometryResult,
+    result: Contents,
     ids: int | Iterable[int],
     *,
     names: str | Iterable[str] | None = None,

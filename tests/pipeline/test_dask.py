@@ -20,9 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def client():
     """One worker, started anew."""
     with warnings.catch_warnings():
-        # A module's fixture stands outside ``pytestmark``. On a loaded machine dask warns of its own
-        # late events and ports, which says nothing of this package.
-        warnings.simplefilter("ignore")  # reason: dask's own words on a loaded machine
+        # A module's fixture stands outside ``pytestmark``.
+        warnings.simplefilter("ignore")  # dask's own late events and ports on a loaded machine
         cluster = distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
         )

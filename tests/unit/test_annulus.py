@@ -6,10 +6,9 @@ from functools import cached_property
 
 import numpy as np
 import pytest
-from astropy import units as u
 
 import bayesphot as bp
-from bayesphot.background import estimate_sky, follows_tilt, map_noise
+from bayesphot.background import follows_tilt, map_noise
 from bayesphot.background.pixels import clip_pixels, mad_std, mad_std_rows
 
 SIDE = 320
@@ -189,21 +188,6 @@ def test_the_scatter_follows_the_image() -> None:
     # 200 pixels of a corner: their robust scatter is known to 6 %; four times that.
     assert np.abs(rms / true - 1.0).max() < 0.24
     assert np.abs(rms / true - 1.0)[20:-20, 20:-20].max() < 0.15
-
-
-def test_a_call_gives_the_level_and_a_quantity_gives_quantities() -> None:
-    image = np.random.default_rng(7).normal(30.0, 1.0, (60, 90))
-    estimator = bp.AnnulusBackground(6, 10)
-    plain, sky = estimator.estimate(image), estimator.estimate(image * u.adu)
-    np.testing.assert_array_equal(estimator(image), plain.level)
-    np.testing.assert_array_equal(estimator(image * u.adu), plain.level * u.adu)
-    np.testing.assert_array_equal(sky.error, plain.error * u.adu)
-    np.testing.assert_array_equal(
-        estimator.estimate_rms(image * u.adu), estimator.estimate_rms(image) * u.adu
-    )
-    read = estimate_sky(estimator, image * u.adu)
-    np.testing.assert_array_equal(read.level, plain.level)
-    np.testing.assert_array_equal(read.error, plain.error)
 
 
 def test_the_loop_knows_that_it_follows_a_tilt_and_has_a_map_of_noise() -> None:

@@ -35,11 +35,26 @@ def list_examples() -> list[doctest.DocTest]:
 EXAMPLES = list_examples()
 
 
+def find_beginning(example: doctest.DocTest) -> doctest.DocTest | None:
+    """Return the example from which that of a method of a result goes on: that of its class."""
+    owner = example.name.rpartition(".")[0]
+    for kind in RESULTS:
+        owners = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
+        if owner in owners:
+            return next(found for found in EXAMPLES if found.name == owners[0])
+    return None
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])
 def test_an_example_runs_and_gives_what_it_shows(example, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     report: list[str] = []
-    doctest.DocTestRunner(verbose=False).run(example, out=report.append)
+    beginning = find_beginning(example)
+    runner = doctest.DocTestRunner(verbose=False)
+    if beginning is not None:
+        runner.run(beginning, out=report.append, clear_globs=False)
+        example.globs.update(beginning.globs)
+    runner.run(example, out=report.append)
     assert not report, "".join(report)
 
 

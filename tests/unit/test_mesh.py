@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astropy import units as u
 
 import bayesphot as bp
 from bayesphot.background import (
@@ -118,21 +117,6 @@ def test_images_smaller_than_a_tile_have_one_level() -> None:
     sky = MeshBackground(64).estimate(image)
     assert np.ptp(sky.level) == 0.0
     assert abs(sky.level[0, 0] - 30.0) < 5 * sky.error[0, 0]
-
-
-def test_a_call_gives_the_level_and_a_quantity_gives_quantities() -> None:
-    image = np.random.default_rng(7).normal(30.0, 1.0, (60, 90))
-    mesh = MeshBackground(30)
-    plain, sky = mesh.estimate(image), mesh.estimate(image * u.adu)
-    np.testing.assert_array_equal(mesh(image), plain.level)
-    np.testing.assert_array_equal(mesh(image * u.adu), plain.level * u.adu)
-    np.testing.assert_array_equal(sky.error, plain.error * u.adu)
-    np.testing.assert_array_equal(
-        mesh.estimate_rms(image * u.adu), mesh.estimate_rms(image) * u.adu
-    )
-    read = estimate_sky(mesh, image * u.adu)
-    np.testing.assert_array_equal(read.level, plain.level)
-    np.testing.assert_array_equal(read.error, plain.error)
 
 
 def test_a_map_of_noise_is_the_meshs_own_and_never_zero() -> None:
