@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .map import CompanionMap
-    from .pair import PairPosterior
+    from bayesphot.companions.map import CompanionMap
+    from bayesphot.companions.pair import PairPosterior
 
 __all__ = ["NAMES", "write_map"]
 

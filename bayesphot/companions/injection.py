@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
+from bayesphot.companions.trials import Bench
 from bayesphot.execute import Workers, finish_batches, run_batches
-
-from .trials import Bench
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -95,7 +94,7 @@ class Completeness:
         Pixels.
     delta_mag : ndarray of float (C,)
         Companion less target, mag.
-    found, tried : ndarrays of int (S, C)
+    n_found, n_tried : ndarrays of int (S, C)
         How many.
     threshold : float
         ln of the evidence ratio above which a companion counts as found.
@@ -105,8 +104,8 @@ class Completeness:
 
     separation: np.ndarray
     delta_mag: np.ndarray
-    found: np.ndarray
-    tried: np.ndarray
+    n_found: np.ndarray
+    n_tried: np.ndarray
     threshold: float
     rate: float
 
@@ -114,7 +113,7 @@ class Completeness:
     def fraction(self) -> np.ndarray:
         """Share found (S, C); NaN where none was tried."""
         with np.errstate(invalid="ignore"):
-            return self.found / self.tried
+            return self.n_found / self.n_tried
 
     @property
     def table(self) -> QTable:
@@ -123,7 +122,9 @@ class Completeness:
         from astropy.table import QTable
 
         grid = np.meshgrid(self.separation, self.delta_mag, indexing="ij")
-        low, high = binom_conf_interval(self.found.ravel(), self.tried.ravel(), interval="wilson")
+        low, high = binom_conf_interval(
+            self.n_found.ravel(), self.n_tried.ravel(), interval="wilson"
+        )
         # The ends are computed apart from the share: 0 may become 3e-18.
         share = self.fraction.ravel()
         low, high = np.minimum(low, share), np.maximum(high, share)
@@ -137,6 +138,16 @@ class Completeness:
 
         Linear between the contrasts tried, from the bright end; NaN where already the brightest
         is found less often, infinite where the faintest still is more often.
+
+        Parameters
+        ----------
+        fraction : float
+            The share.
+
+        Raises
+        ------
+        ValueError
+            If it is not between 0 and 1.
         """
         if not 0.0 < check_number("fraction", fraction) < 1.0:
             raise ValueError(f"fraction must lie between 0 and 1, found {fraction!r}")
@@ -156,8 +167,19 @@ class Completeness:
         return np.array(limits)
 
     def plot(self, *, path=None) -> Figure:
-        """Draw the shares with contours of 50 % and 90 %; save it where a path is given."""
-        from .pictures import plot_completeness
+        """
+        Draw the shares with contours of 50 % and 90 %.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Also save the figure there.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from bayesphot.companions.pictures import plot_completeness
 
         return plot_completeness(self, path)
 
@@ -174,13 +196,13 @@ def calibrate_false_positives(
         _search_nulls, batches, workers, label="images without a companion", unit="image",
         weights=[batch[3] for batch in batches],
     )  # fmt: skip
-    return FalsePositives(np.concatenate(parts), bench.weigh(observed))
+    return FalsePositives(np.concatenate(parts), bench.find_evidence(observed))
 
 
 def _search_nulls(bench: Bench, seed: int, first: int, n: int) -> np.ndarray:
     """Return ln of the evidence ratios of some images without a companion."""
     rngs = [np.random.default_rng([seed, NULLS, first + k]) for k in range(n)]
-    return np.array([bench.weigh(bench.simulate(rng)) for rng in rngs])
+    return np.array([bench.find_evidence(bench.simulate(rng)) for rng in rngs])
 
 
 def recover_companions(
@@ -231,7 +253,7 @@ def _search_injected(bench: Bench, seed: int, separation: float, magnitude: floa
     for angle in rng.uniform(0.0, 2.0 * np.pi, n):
         place = (x + separation * np.cos(angle), y + separation * np.sin(angle))
         data = bench.simulate(rng, (*place, flux * 10.0 ** (-0.4 * magnitude)))
-        logs.append(bench.weigh(data))
+        logs.append(bench.find_evidence(data))
     return logs
 
 

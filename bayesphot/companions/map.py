@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
-from bayesphot.draws import CI_PROB
-from bayesphot.execute import Workers
-
-from .injection import (
+from bayesphot.companions.draws import draw_companions
+from bayesphot.companions.injection import (
     Completeness,
     FalsePositives,
     calibrate_false_positives,
     recover_companions,
 )
-from .measure import make_pair
-from .orientation import read_orientation
-from .pair import PairPosterior
-from .prior import CompanionPrior
-from .trials import open_bench
-from .weigh import Search, Weighed
+from bayesphot.companions.measure import make_pair
+from bayesphot.companions.orientation import read_orientation
+from bayesphot.companions.pair import PairPosterior
+from bayesphot.companions.prior import CompanionPrior
+from bayesphot.companions.trials import open_bench
+from bayesphot.companions.weigh import Search, Weighed, average_evidence
+from bayesphot.draws import CI_PROB
+from bayesphot.execute import Workers
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -42,7 +42,7 @@ class Companion(NamedTuple):
     x, y : float
         Place, image pixels.
     flux, flux_err : float
-        Most likely flux there, and its standard error, in the unit of the image times pixel.
+        Most likely flux there, and its standard error, numbers in the image's unit times pixel.
     flux_ratio : float
         Over the flux that the target then has.
     separation : float
@@ -72,7 +72,8 @@ class CompanionMap:
     log_bayes_factor : ndarray of float (ny, nx)
         ln of the evidence with a companion at this very place over that without one.
     flux, flux_err : ndarrays of float (ny, nx)
-        Most likely flux of a companion there, and its standard error: place known, all else free.
+        Most likely flux of a companion there, and its standard error, numbers in the image's unit
+        times pixel: place known, all else free.
     target : tuple of float
         x, y and flux of the target as fitted alone.
     prior : CompanionPrior
@@ -128,14 +129,14 @@ class CompanionMap:
     @property
     def log_evidence_ratio(self) -> float:
         """ln of the evidence with a companion anywhere in the region over that without one."""
-        level, mass = self._weigh_places()
-        return level + math.log(mass.sum() / self._places.area.sum())
+        return average_evidence(self._places.log_bayes_factor, self._places.area)
 
     @property
     def p_companion(self) -> float:
         """Posterior probability that there is a companion in the region searched."""
-        p = self.prior.probability
-        return float(1.0 / (1.0 + math.exp(-min(self._log_odds(p), 700.0))))
+        from scipy.special import expit, logit
+
+        return float(expit(self.log_evidence_ratio + logit(self.prior.probability)))
 
     @property
     def best(self) -> Companion:
@@ -167,7 +168,13 @@ class CompanionMap:
         Returns
         -------
         ndarray of float (ny, nx)
-            Infinite where a place cannot be told apart from the target.
+            In the image's unit times pixel; infinite where a place cannot be told apart from the
+            target.
+
+        Raises
+        ------
+        ValueError
+            If the probability is not between 0 and 1.
         """
         from scipy.special import ndtr, ndtri
 
@@ -181,7 +188,25 @@ class CompanionMap:
         return np.where(np.isfinite(self.flux_err), np.maximum(limit, 0.0), np.inf)
 
     def contrast(self, n_sigma: float = 5.0) -> np.ndarray:
-        """Return the flux ratio (ny, nx) of a companion of so many errors at each place."""
+        """
+        Return the flux ratio of a companion of so many errors at each place, which is known.
+
+        Parameters
+        ----------
+        n_sigma : float
+            How many.
+
+        Returns
+        -------
+        ndarray of float (ny, nx)
+            Over the flux of the target as fitted alone; infinite where a place cannot be told apart
+            from it.
+
+        Raises
+        ------
+        ValueError
+            If the number is not positive.
+        """
         check_number("n_sigma", n_sigma, above=0.0)
         return n_sigma * self.flux_err / self.target[2]
 
@@ -201,6 +226,11 @@ class CompanionMap:
         QTable
             ``separation`` (pixels), the medians over all angles of ``contrast`` and of
             ``upper_limit``, as flux ratios, and ``delta_mag`` of the first.
+
+        Raises
+        ------
+        ValueError
+            As of `contrast` and `upper_limit`.
         """
         from astropy.table import QTable
 
@@ -233,12 +263,17 @@ class CompanionMap:
         -------
         QTable
             ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is no integer, or less than 1 or 0.
         """
         from astropy.table import QTable
 
         check_integer("n", n, least=1)
         rng = np.random.default_rng(check_integer("seed", seed, least=0))
-        return QTable(self._search.draw(self._places, n, rng))
+        return QTable(draw_companions(self._search, self._places, n, rng))
 
     def calibrate_false_positives(
         self, n: int = 2000, *, seed: int = 0, n_jobs: int = 1, progress_bar: bool = False
@@ -263,6 +298,11 @@ class CompanionMap:
         Returns
         -------
         FalsePositives
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is no integer, or less than 1 or 0.
         """
         bench = open_bench(self._search, self._center, self._radius)
         workers = Workers(n_jobs, None, progress_bar)
@@ -409,21 +449,23 @@ class CompanionMap:
         FileExistsError
             If one exists and may not be replaced.
         """
-        from .files import write_map
+        from bayesphot.companions.files import write_map
 
         return write_map(self, Path(folder), pair or self.pair(), overwrite=overwrite)
 
     def plot(self, *, path=None) -> Figure:
-        """Draw the map, the limits and the contrast; save it where a path is given."""
-        from .pictures import plot_map
+        """
+        Draw Bayes factors and upper limits at each place, and limits against separation.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Also save the figure there.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from bayesphot.companions.pictures import plot_map
 
         return plot_map(self, path)
-
-    def _weigh_places(self) -> tuple[float, np.ndarray]:
-        """Return the largest ln of a place's Bayes factor, and all of them times area over it."""
-        log = self._places.log_bayes_factor
-        level = float(log.max())
-        return level, self._places.area * np.exp(log - level)
-
-    def _log_odds(self, p: float) -> float:
-        return self.log_evidence_ratio + math.log(p / (1.0 - p))

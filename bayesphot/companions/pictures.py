@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .injection import Completeness
-    from .map import CompanionMap
+    from bayesphot.companions.injection import Completeness
+    from bayesphot.companions.map import CompanionMap
 
 __all__ = ["plot_completeness", "plot_map"]
 

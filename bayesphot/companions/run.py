@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
+from bayesphot.companions.grid import make_square, search_grid
+from bayesphot.companions.map import CompanionMap
+from bayesphot.companions.prior import CompanionPrior
+from bayesphot.companions.stamp import cut_stamp
+from bayesphot.companions.weigh import open_search
 from bayesphot.config import BasicPSFPhotometry
 from bayesphot.flags import decode_flags
 from bayesphot.loop import LoopResult
 from bayesphot.psf import describe_psf
-
-from .map import CompanionMap
-from .prior import CompanionPrior
-from .stamp import cut_stamp
-from .weigh import make_square, open_search, search_grid
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesphot.boxes import make_boxes
+from bayesphot.companions.moving import render_units
 from bayesphot.kernels.structs import FLUX, RADIUS, SHAPE, X, Y
 from bayesphot.loop import LoopResult
 from bayesphot.plane import list_sky_columns
 from bayesphot.psf import PSFConfig
 from bayesphot.render import render_sources
 from bayesphot.scene import Scene
-
-from .moving import render_units
 
 __all__ = ["Stamp", "cut_stamp"]
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayesphot.companions.basis import Crossed, cross_places
+from bayesphot.companions.grid import make_square
+from bayesphot.companions.moving import render_units
+from bayesphot.companions.profile import fit_alone, fit_crossed
+from bayesphot.companions.weigh import Search, average_evidence
 from bayesphot.kernels.structs import SHAPE
-
-from .moving import render_units
-from .profile import Crossed, change_data, cross_places, fit_alone, fit_crossed
-from .weigh import Search, make_square
 
 __all__ = ["Bench", "open_bench"]
 
@@ -33,14 +34,13 @@ class Bench:
     crossed: Crossed
     model: np.ndarray
 
-    def weigh(self, data: np.ndarray) -> float:
+    def find_evidence(self, data: np.ndarray) -> float:
         """Return ln of the evidence ratio of weighted data (P,)."""
-        basis = change_data(self.search.basis, data)
+        basis = self.search.basis.change_data(data)
         search = replace(self.search, basis=basis, alone=fit_alone(basis), moved=None)
-        joint = fit_crossed(basis, self.crossed, search.alone.state)
+        joint = fit_crossed(basis, self.crossed.change_data(data), search.alone.state)
         log = search.compare(joint)
-        level = float(log.max())
-        return level + float(np.log(np.mean(np.exp(log - level))))
+        return average_evidence(log, np.ones(log.size))
 
     def simulate(self, rng: np.random.Generator, companion=None) -> np.ndarray:
         """Return weighted data (P,) of the target, with a companion (x, y, flux) or without."""

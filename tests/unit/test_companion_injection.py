@@ -56,9 +56,9 @@ def test_a_threshold_is_exceeded_as_often_as_it_says(nulls):
 
 def test_bright_companions_are_found_and_faint_ones_not(found, nulls):
     done = found.recover([1.5 * FWHM], [1.0, 9.0], 20, false_positives=nulls, rate=0.05)
-    assert done.found[0, 0] == 20
+    assert done.n_found[0, 0] == 20
     # 20 images with a false positive in 20: more than 6 once in 30 000.
-    assert done.found[0, 1] <= 6
+    assert done.n_found[0, 1] <= 6
     table = done.table
     assert table["fraction"][0] == 1.0
     assert (table["fraction_lo"] <= table["fraction"]).all()
@@ -87,15 +87,15 @@ def test_what_is_finished_is_not_done_again(found, nulls, tmp_path):
     # Cut in the middle of its last line, as by a crash.
     file.write_text(text[:-20])
     again = found.recover([4.0], [2.0, 4.0], 6, **run)
-    np.testing.assert_array_equal(first.found, again.found)
+    np.testing.assert_array_equal(first.n_found, again.n_found)
     assert file.read_text() == text
     # A mark of ours on a finished part: it is read, not done again.
     lines = [json.loads(line) for line in text.splitlines()]
     lines[1]["log_evidence_ratio"] = [1e6] * 6
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert found.recover([4.0], [2.0, 4.0], 6, **run).found[0, 0] == 6
+    assert found.recover([4.0], [2.0, 4.0], 6, **run).n_found[0, 0] == 6
     wider = found.recover([4.0, 5.0], [2.0, 4.0], 6, **run)
-    assert wider.found.shape == (2, 2)
+    assert wider.n_found.shape == (2, 2)
     with pytest.raises(ValueError, match="another"):
         found.recover([4.0], [2.0], 7, **run)
 
