@@ -66,24 +66,8 @@ def make_plain(value: Any) -> Any:
 def write_folder(folder: str | Path, content: StoredResult, *, overwrite: bool = False) -> Path:
     """Write the three files so that a run that dies leaves no half-written result.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Made if it does not exist, with its parents.
-    content : StoredResult
-        What to write; `content.meta` in the form of `make_plain`.
-    overwrite : bool
-        Whether the result in `folder` may be replaced. Other files in it stay.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder is not empty and `overwrite` is False, or is a file.
+    ``content.meta`` in the form of `make_plain`; the rest, errors too, as of
+    `bayesphot.PhotometryResult.write`.
     """
     target = Path(folder).expanduser().absolute()
     if target.exists() and not target.is_dir():

@@ -78,7 +78,7 @@ def search_grid(
     place = place[np.flatnonzero(region.holds(place[:, 0], place[:, 1]))]
     fine = search.weigh(place[:, 0], place[:, 1], axes)
     steps = np.linalg.solve(axes, np.stack([x, y]) - middle[:, None])
-    covered = (np.abs(steps) < 0.5 * FINE).all(axis=0)
+    covered = np.asarray((np.abs(steps) < 0.5 * FINE).all(axis=0))
     cell = np.where(covered[:, None, None], 0.0, coarse.cell)
     return search, replace(coarse, cell=cell), fine
 
