@@ -54,7 +54,9 @@ def rank_pairs(n: int, seed: int) -> np.ndarray:
         truth = complex(*move)
         rank[k] = (
             np.mean(np.abs(offset) < abs(truth)),
-            np.mean(np.angle(offset / truth) < 0.0),
+            # From a direction that knows nothing of the truth: about the truth itself, an angle
+            # that nobody knows would have a rank of a half.
+            np.mean(np.angle(offset) < np.angle(truth)),
             np.mean(np.asarray(draws["flux"] / draws["flux_target"]) < ratio),
         )
     return rank
