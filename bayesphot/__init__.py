@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         CompanionPrior as CompanionPrior,
     )
     from .companions import (
+        Confirmation as Confirmation,
+    )
+    from .companions import (
         PairPosterior as PairPosterior,
     )
     from .companions import (
@@ -213,7 +216,13 @@ _MODULES = {
         "StdBackgroundRMS",
     ),
     "calibration": ("calibrate", "CalibrationResult"),
-    "companions": ("CompanionMap", "CompanionPrior", "PairPosterior", "companion_map"),
+    "companions": (
+        "CompanionMap",
+        "CompanionPrior",
+        "Confirmation",
+        "PairPosterior",
+        "companion_map",
+    ),
     "config": (
         "BasicPSFPhotometry",
         "IterativelySubtractedPSFPhotometry",

@@ -41,7 +41,12 @@ ORDER_DRAWS = 40_000
 
 
 def log_constants(
-    data: GroupData, model, *, has_functions: bool, density: float | None = None
+    data: GroupData,
+    model,
+    *,
+    has_functions: bool,
+    density: float | None = None,
+    flat_sky: bool = False,
 ) -> np.ndarray:
     """Return (G,) constants to be added to each group's log evidence, NaN where it has none.
 
@@ -57,23 +62,26 @@ def log_constants(
         Expected sources in a pixel, of a prior of the scene: a source then brings
         `log_intensity_norm` in place of the prior of its disc, and evidences of different numbers
         of sources can be compared.
+    flat_sky : bool
+        Whether a flat prior of the sky counts as a density of 1: such evidences can be compared
+        with one another where all have the same sky.
     """
     n_group = data.batch.rows.shape[0]
     if has_functions:
         return np.full(n_group, np.nan)
     norms = np.full(n_group, np.nan)
-    for g in np.flatnonzero(_may_be_proper(data)):
-        norms[g] = _log_prior_norm(data, int(g), density)
+    for g in np.flatnonzero(_may_be_proper(data, flat_sky)):
+        norms[g] = _log_prior_norm(data, int(g), density, flat_sky)
         if math.isfinite(norms[g]):
             norms[g] += _log_pixels(data, int(g), model)
     return norms
 
 
-def _may_be_proper(data: GroupData) -> np.ndarray:
+def _may_be_proper(data: GroupData, flat_sky: bool) -> np.ndarray:
     """Return which groups have no flat flux and no flat sky: most have, and are done with."""
     batch = data.batch
     shared = batch.shared_prior
-    flat = np.any((shared[:, :, 1] == 0.0) & (shared[:, :, 2] == FLAT), axis=1)
+    flat = np.any((shared[:, :, 1] == 0.0) & (shared[:, :, 2] == FLAT), axis=1) & (not flat_sky)
     if batch.flux_free:
         prior = batch.prior
         own = (prior[:, FLUX_PRECISION] == 0.0) & (prior[:, FLUX_DENSITY] == FLAT)
@@ -95,7 +103,7 @@ def _log_pixels(data: GroupData, g: int, model) -> float:
     return total + float(np.sum(model.log_norm(true_data, known)))
 
 
-def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
+def _log_prior_norm(data: GroupData, g: int, density: float | None, flat_sky: bool) -> float:
     """Return the log normalisation of all priors, (2 pi)^(L/2) of the integral included."""
     batch = data.batch
     members = slice(batch.source_start[g], batch.source_start[g + 1])
@@ -108,7 +116,8 @@ def _log_prior_norm(data: GroupData, g: int, density: float | None) -> float:
             other = row[FLUX_DENSITY : FLUX_DENSITY + N_DENSITY]
             total += _linear_norm(row[FLUX_MEAN], row[FLUX_PRECISION], other)
     for row in batch.shared_prior[g]:
-        total += _linear_norm(row[0], row[1], row[2:])
+        is_flat = row[1] == 0.0 and row[2] == FLAT
+        total += 0.5 * _LOG_2PI if flat_sky and is_flat else _linear_norm(row[0], row[1], row[2:])
     total += _log_shape_norm(prior, sorted(code for code in codes if code >= 2 * n), n)
     axes = [_list_axes(row, k, codes) for k, row in enumerate(prior)]
     # Sources of a Poisson process are not told apart: their order is no choice of the prior.

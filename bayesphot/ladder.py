@@ -15,7 +15,7 @@ from bayesphot.accept import choose_odds
 from bayesphot.boxes import list_half_sides, make_boxes
 from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.checks import check_integer, check_number
-from bayesphot.collect import Places
+from bayesphot.collect import Places, Sampled
 from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
 from bayesphot.kernels.structs import FLAT, NORMAL_NOISE, UNIFORM
 from bayesphot.patch import Pixels
@@ -27,10 +27,11 @@ from bayesphot.refit import fit_scene
 from bayesphot.render import render_sources
 from bayesphot.sample import SamplingPlan, sample_scene
 from bayesphot.scene import Scene
+from bayesphot.settings import ModelSettings
 from bayesphot.starts import find_flux_errors
 from bayesphot.vacant import fit_sky
 
-__all__ = ["SampledOdds", "sample_odds"]
+__all__ = ["Compared", "SampledOdds", "compare_counts", "sample_odds"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -125,28 +126,93 @@ def sample_odds(
     _check_start(scene.model.shape, x, y, flux)
     check_integer("seed", seed, least=0)
     new = build_catalog([x], [y], flux=[flux], id=[int(scene.catalog.id.max(initial=0)) + 1])
-    joint = Catalog.concatenate([scene.catalog, new])
     plan = _complete_priors(scene, plan, x, y)
+    return compare_counts(scene, plan, sampling, new, seed, kept=0).odds
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A group sampled with and without one more source.
+
+    Parameters
+    ----------
+    odds : SampledOdds
+        The odds of the source.
+    scene : Scene
+        The group with it, all other sources subtracted.
+    settings : ModelSettings
+        The model of that scene.
+    places : Places
+        Its rows: members in their order, the new source last.
+    sampled : Sampled
+        What its sampling left.
+    """
+
+    odds: SampledOdds
+    scene: Scene
+    settings: ModelSettings
+    places: Places
+    sampled: Sampled
+
+
+def compare_counts(
+    scene: Scene,
+    plan: LoopPlan,
+    sampling: SamplingPlan,
+    new: Catalog,
+    seed: int,
+    *,
+    kept: int | None = None,
+) -> Compared:
+    """Sample the group of a new source with and without it, on the same pixels.
+
+    Parameters
+    ----------
+    scene : Scene
+        A fitted scene.
+    plan : LoopPlan
+        Its stages and model, with a `ScenePrior`.
+    sampling : SamplingPlan
+        Engines and their budget.
+    new : Catalog
+        The source, alone in its catalogue.
+    seed : int
+        Seed of the sampling.
+    kept : int, optional
+        Draws of each chain that are kept; None: all.
+    """
+    joint = Catalog.concatenate([scene.catalog, new])
     _, grouped = place_sources(joint, scene.pixels, plan, scene)
     mates = np.flatnonzero(grouped.labels == grouped.labels[-1])
-    reach = int(math.ceil(max(np.ptp(joint.x[mates]), np.ptp(joint.y[mates])))) + 1
+    pixels, plan = _share_pixels(joint.select(mates), scene, plan)
+    whole = _single_out(scene, joint.select(mates), pixels, plan)
+    sampled, places = _sample_alone(whole, plan, sampling, seed, kept)
+    log_z, error = (float(sampled.stats[0, i]) for i in (LOG_Z, LOG_Z_ERROR))
+    if mates.size > 1:
+        rest = _single_out(scene, joint.select(mates[:-1]), pixels, plan)
+        stats = _sample_alone(rest, plan, sampling, seed, 0)[0].stats[0]
+        without, without_error = float(stats[LOG_Z]), float(stats[LOG_Z_ERROR])
+    else:
+        without, without_error = _integrate_sky(whole, plan), 0.0
+    error, engine = math.hypot(error, without_error), str(sampled.engine[0])
+    odds = SampledOdds(log_z - without, error, log_z, without, engine)
+    return Compared(odds, whole, plan.settings, places, sampled)
+
+
+def _share_pixels(group: Catalog, scene: Scene, plan: LoopPlan) -> tuple[Pixels, LoopPlan]:
+    """Return the pixels of a group's boxes, and the plan with boxes that each hold all of these.
+
+    Pixels then do not depend on who is there.
+    """
     shape, saturated = scene.model.shape, scene.pixels.saturated
-    own = (joint.x[mates], joint.y[mates], plan.settings.fit_shape, shape, saturated)
+    own = (group.x, group.y, plan.settings.fit_shape, shape, saturated)
     pixels = _keep_union(scene.pixels, make_boxes(*own))
+    reach = int(math.ceil(max(np.ptp(group.x), np.ptp(group.y)))) + 1
     # Saturated cores have larger boxes.
     larger = list_half_sides(own[0], own[1], own[2], saturated) - np.array(own[2]) // 2
     reach += int(larger.max())
-    # Boxes that each hold those of all members: pixels do not depend on who is there.
     rows, cols = (side + 2 * reach for side in plan.settings.fit_shape)
-    plan = replace(plan, settings=replace(plan.settings, fit_shape=(rows, cols)))
-    whole = _single_out(scene, joint.select(mates), pixels, plan)
-    log_z, error, engine = _sample_evidence(whole, plan, sampling, seed)
-    if mates.size > 1:
-        rest = _single_out(scene, joint.select(mates[:-1]), pixels, plan)
-        without, without_error, _ = _sample_evidence(rest, plan, sampling, seed)
-    else:
-        without, without_error = _integrate_sky(whole, plan), 0.0
-    return SampledOdds(log_z - without, math.hypot(error, without_error), log_z, without, engine)
+    return pixels, replace(plan, settings=replace(plan.settings, fit_shape=(rows, cols)))
 
 
 def _check_start(shape: tuple[int, int], x: float, y: float, flux: float) -> None:
@@ -193,15 +259,15 @@ def _single_out(scene: Scene, catalog: Catalog, pixels: Pixels, plan: LoopPlan) 
     return fit_scene(part, plan.settings, plan.workers)
 
 
-def _sample_evidence(
-    part: Scene, plan: LoopPlan, sampling: SamplingPlan, seed: int
-) -> tuple[float, float, str]:
-    """Return log evidence, its error and the engine of a scene of one group."""
+def _sample_alone(
+    part: Scene, plan: LoopPlan, sampling: SamplingPlan, seed: int, kept: int | None
+) -> tuple[Sampled, Places]:
+    """Return what the sampling of a scene of one group left, and its rows."""
     n = len(part.catalog)
     places = Places.find(part.grouped, np.arange(n), n)
-    sampled = sample_scene(part, plan.settings, sampling, seed, plan.workers, places=places, kept=0)
-    stats = sampled.stats[0]
-    return float(stats[LOG_Z]), float(stats[LOG_Z_ERROR]), str(sampled.engine[0])
+    workers = plan.workers
+    sampled = sample_scene(part, plan.settings, sampling, seed, workers, places=places, kept=kept)
+    return sampled, places
 
 
 def _integrate_sky(part: Scene, plan: LoopPlan) -> float:

@@ -67,12 +67,15 @@ class SamplingPlan:
         How tempered swarms run.
     ensemble : EnsembleOptions
         How emcee runs.
+    flat_sky : bool
+        Whether a flat sky counts as a density of 1 in the evidences: see `log_constants`.
     """
 
     budget: Budget
     engines: tuple[str, ...] = (INDEPENDENCE, TEMPERED)
     swarm: SwarmOptions = SwarmOptions()
     ensemble: EnsembleOptions = EnsembleOptions()
+    flat_sky: bool = False
 
 
 def sample_scene(
@@ -186,6 +189,7 @@ def _sample_groups(
         scene.pixels.noise.model,
         has_functions=bool(given.functions),
         density=None if given.scene is None else given.scene.density,
+        flat_sky=plan.flat_sky,
     )
     draws.stats[:, batches.LOG_Z] += constants
     draws.stats[np.isnan(draws.stats[:, batches.LOG_Z]), batches.LOG_Z_ERROR] = np.nan

@@ -26,7 +26,8 @@ def find_flags(report: Report, parameters, group, box_pixels, reduced) -> np.nda
     center = scene.sources.center[member]
     saturated = scene.pixels.saturated
     half = list_half_sides(center[:, 0], center[:, 1], settings.fit_shape, saturated)
-    flags[box_pixels < np.prod(2 * half + 1, axis=1)] |= int(Flag.TRUNCATED)
+    if not report.chosen:
+        flags[box_pixels < np.prod(2 * half + 1, axis=1)] |= int(Flag.TRUNCATED)
     flags[find_cored(center[:, 0], center[:, 1], saturated)] |= int(Flag.SATURATED)
     status = scene.fitted.group[group, batches.FIT_STATUS]
     flags[(status != CONVERGED) & (status != DEGENERATE)] |= int(Flag.NOT_CONVERGED)

@@ -36,6 +36,8 @@ class Report:
         Magnitude of unit flux.
     meta : dict
         Versions, arguments, seed, timings.
+    chosen : bool
+        Whether the pixels were chosen by who asks: none are missing then.
     """
 
     image: Image
@@ -46,6 +48,7 @@ class Report:
     settings: ModelSettings
     zero_point: float | None
     meta: dict
+    chosen: bool = False
 
     def cut_patches(self) -> GroupData:
         """Return the final scene's patches."""

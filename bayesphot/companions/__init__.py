@@ -1,5 +1,6 @@
 """Questions about one source beside another: is there one, where, how bright, how faint?"""
 
+from bayesphot.companions.confirm import Confirmation
 from bayesphot.companions.injection import Completeness, FalsePositives
 from bayesphot.companions.map import CompanionMap
 from bayesphot.companions.measure import measure_pair
@@ -11,6 +12,7 @@ __all__ = [
     "CompanionMap",
     "CompanionPrior",
     "Completeness",
+    "Confirmation",
     "FalsePositives",
     "PairPosterior",
     "companion_map",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bayesphot.checks import check_integer, check_number
+from bayesphot.companions.confirm import Confirmation, confirm_companion
 from bayesphot.companions.draws import draw_companions
 from bayesphot.companions.injection import (
     Completeness,
@@ -23,6 +24,8 @@ from bayesphot.companions.pair import PairPosterior
 from bayesphot.companions.prior import CompanionPrior
 from bayesphot.companions.trials import open_bench
 from bayesphot.companions.weigh import Search, Weighed, average_evidence
+from bayesphot.config import BasicPSFPhotometry, Sampler
+from bayesphot.config.run import Fitted
 from bayesphot.draws import CI_PROB
 from bayesphot.execute import Workers
 
@@ -105,8 +108,8 @@ class CompanionMap:
     fwhm: float
     _places: Weighed
     _search: Search
-    _shape: tuple[int, int]
-    _wcs: dict | None
+    _phot: BasicPSFPhotometry
+    _fitted: Fitted
 
     def __repr__(self) -> str:
         best = self.best
@@ -370,6 +373,45 @@ class CompanionMap:
             seed=seed, workers=workers, file=file,
         )  # fmt: skip
 
+    def confirm(self, *, draws: int = 500, chains: int = 4, seed: int = 0) -> Confirmation:
+        """
+        Sample target and companion together, and the target alone.
+
+        The ladder of engines runs on the pixels of the map's stamp, with the noise as it was
+        given, for N and for N + 1 sources. The companion starts at `best`, and its place keeps
+        within one FWHM of there: where it could as well be elsewhere, the map's evidence ratio,
+        which counts all places, is the larger one.
+
+        Parameters
+        ----------
+        draws : int
+            Draws of each chain.
+        chains : int
+            Chains.
+        seed : int
+            Of the random numbers.
+
+        Returns
+        -------
+        Confirmation
+            Evidence ratio with its error, joint posterior.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `Sampler`, and if the seed is no integer, or negative.
+        """
+        return confirm_companion(
+            self._phot,
+            self._fitted,
+            self.best,
+            self.prior,
+            area=float(self._places.area.sum()),
+            fwhm=self.fwhm,
+            sampler=Sampler(draws=draws, chains=chains),
+            seed=check_integer("seed", seed, least=0),
+        )
+
     @property
     def _center(self) -> tuple[float, float]:
         """Middle of the region searched."""
@@ -401,8 +443,9 @@ class CompanionMap:
             Separation, position angle, magnitude difference, flux ratio, and what they hold of
             limits where the pair is not resolved.
         """
+        shape, kept = self._fitted.image.shape, self._fitted.about.get("wcs")
         orientation = read_orientation(
-            self._shape, self._wcs, pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs
+            shape, kept, pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs
         )
         draws = self.draw(n, seed)
         one = {name: np.asarray(draws[f"{name}_target"])[None] for name in ("x", "y", "flux")}

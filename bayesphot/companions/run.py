@@ -14,8 +14,8 @@ from bayesphot.companions.prior import CompanionPrior
 from bayesphot.companions.stamp import cut_stamp
 from bayesphot.companions.weigh import open_search
 from bayesphot.config import BasicPSFPhotometry
+from bayesphot.config.run import Fitted, fit_image
 from bayesphot.flags import decode_flags
-from bayesphot.loop import LoopResult
 from bayesphot.psf import describe_psf
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def companion_map(
         psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
         fit_background=fit_background, psf_error=psf_error, saturation=saturation, sampler=False,
     )  # fmt: skip
-    looped, about = _fit_target(phot, image, error, mask, _list_starts(place, neighbours, fwhm))
-    search = open_search(cut_stamp(looped), fwhm, prior)
+    fitted = _fit_target(phot, image, error, mask, _list_starts(place, neighbours, fwhm))
+    search = open_search(cut_stamp(fitted.looped), fwhm, prior)
     x, y, step = make_square(place, radius, step)
     search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
     places = coarse.join(fine)
@@ -153,8 +153,8 @@ def companion_map(
         fwhm,
         places,
         search,
-        looped.scene.model.shape,
-        about.get("wcs"),
+        phot,
+        fitted,
     )
 
 
@@ -176,15 +176,15 @@ def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
     return prior
 
 
-def _fit_target(phot, image, error, mask, starts: Table) -> tuple[LoopResult, dict]:
-    """Return the fits of the target, the first of the starts, and its neighbours; and the WCS."""
-    _, looped, about = phot._run_loop(image, error, mask, starts, depth=3)
-    catalog = looped.catalog
+def _fit_target(phot, image, error, mask, starts: Table) -> Fitted:
+    """Return the fits of the target, the first of the starts, and its neighbours."""
+    fitted = fit_image(phot, image, error, mask, starts, depth=2)
+    looped = fitted.looped
     if len(looped.row) == 0 or looped.row[0] != 0:
-        why = ", ".join(decode_flags(int(catalog.flags[0]))) or "no good pixel"
+        why = ", ".join(decode_flags(int(looped.catalog.flags[0]))) or "no good pixel"
         place = (float(starts["x_0"][0]), float(starts["y_0"][0]))
         raise ValueError(f"the target at {place} cannot be measured: {why}")
-    return looped, about
+    return fitted
 
 
 def _list_starts(place: tuple[float, float], neighbours, fwhm: float) -> Table:

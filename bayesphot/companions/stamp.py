@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,12 +10,13 @@ from bayesphot.boxes import make_boxes
 from bayesphot.companions.moving import render_units
 from bayesphot.kernels.structs import FLUX, RADIUS, SHAPE, X, Y
 from bayesphot.loop import LoopResult
+from bayesphot.patch import Pixels
 from bayesphot.plane import list_sky_columns
 from bayesphot.psf import PSFConfig
 from bayesphot.render import render_sources
 from bayesphot.scene import Scene
 
-__all__ = ["Stamp", "cut_stamp"]
+__all__ = ["Stamp", "cut_stamp", "keep_stamp"]
 
 #: Step of the derivatives of a neighbour's image, pixels.
 STEP = 1e-3
@@ -67,7 +68,7 @@ def cut_stamp(looped: LoopResult, k: int = 0) -> Stamp:
     scene, settings = looped.scene, looped.settings
     pixels, value = scene.pixels, scene.sources.value
     center = scene.sources.center[k : k + 1]
-    box = make_boxes(center[:, 0], center[:, 1], settings.fit_shape, pixels.data.shape)[0]
+    box = _find_box(looped, k)
     r0, r1, c0, c1 = (int(edge) for edge in box)
     here = np.s_[r0:r1, c0:c1]
     window = (r1 - r0, c1 - c0, r0, c0)
@@ -97,6 +98,21 @@ def cut_stamp(looped: LoopResult, k: int = 0) -> Stamp:
         np.concatenate(precisions),
         psf,
     )
+
+
+def keep_stamp(looped: LoopResult, k: int = 0) -> Pixels:
+    """Return the pixels of a fitted scene with those outside the stamp of a source left out."""
+    pixels = looped.scene.pixels
+    r0, r1, c0, c1 = _find_box(looped, k)
+    inside = np.zeros(pixels.data.shape, dtype=bool)
+    inside[r0:r1, c0:c1] = True
+    return replace(pixels, weight=np.where(inside, pixels.weight, 0.0))
+
+
+def _find_box(looped: LoopResult, k: int) -> np.ndarray:
+    """Return first and end row, first and end column of the fit box of a source."""
+    x, y = looped.scene.sources.center[k : k + 1].T
+    return make_boxes(x, y, looped.settings.fit_shape, looped.scene.pixels.data.shape)[0]
 
 
 def _disc_precision(radius: float) -> float:

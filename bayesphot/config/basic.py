@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 import copy
-import secrets
-import time
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from bayesphot.assemble import Report, assemble_result
-from bayesphot.catalog import read_positions
-from bayesphot.celestial import describe_wcs, find_usable
 from bayesphot.checks import check_integer, check_number, refuse_class
-from bayesphot.collect import Places
 from bayesphot.config.arguments import (
-    check_catalog,
     check_estimator,
     check_foreign,
-    check_image,
     check_noise,
     check_psf_error,
     check_saturation,
     count_jobs,
     read_fitshape,
     read_sampler,
-    read_saturation,
 )
-from bayesphot.config.describe import describe_run, show_model
-from bayesphot.config.samplers import check_engine, count_kept, plan_sampling
+from bayesphot.config.describe import show_model
+from bayesphot.config.run import measure_image
+from bayesphot.config.samplers import check_engine
 from bayesphot.draws import CI_PROB
 from bayesphot.execute import Workers
-from bayesphot.image import Image, find_resampling, prepare_image
-from bayesphot.interrupted import InterruptedRun
-from bayesphot.loop import LoopPlan, LoopResult, run_loop
 from bayesphot.priors import ScenePrior, normalise_priors
 from bayesphot.psf import describe_psf, read_family
 from bayesphot.result import PhotometryResult
-from bayesphot.sample import sample_scene
-from bayesphot.saturation import mask_plateau
 from bayesphot.settings import ModelSettings
-from bayesphot.shape_search import search_shapes
-from bayesphot.sky_positions import place_positions
 
 __all__ = ["BasicPSFPhotometry"]
 
@@ -276,76 +260,11 @@ class BasicPSFPhotometry:
             On Ctrl-C while groups are sampled: what is finished is its ``result``. Before that
             there is nothing to keep, and the KeyboardInterrupt itself is raised.
         """
-        begin = time.perf_counter()
-        prepared, looped, about = self._run_loop(image, error, mask, positions)
-        fitted = time.perf_counter()
-        return self._sample(
-            prepared, looped, looped.settings, self._make_workers(), begin, fitted, about
-        )
+        return measure_image(self, image, error, mask, positions)
 
     def _make_workers(self) -> Workers:
         """Return who does the work."""
         return Workers(count_jobs(self.n_jobs), self.executor, self.progress_bar)
-
-    def _run_loop(
-        self, image, error, mask, positions, *, depth: int = 1
-    ) -> tuple[Image, LoopResult, dict]:
-        """Return the prepared image, its fits, and what the result says about both.
-
-        Warnings name the line that is ``depth`` calls above the caller.
-        """
-        prepared = prepare_image(image, error, mask, stacklevel=3 + depth)
-        prepared, plateau = mask_plateau(prepared, read_saturation(self.saturation, prepared))
-        check_image(prepared, self.noise)
-        prepared, problem = _check_wcs(prepared, depth=2 + depth)
-        self._warn_of_resampling(prepared, depth=2 + depth)
-        settings = self._make_settings()
-        catalog = None
-        psf = self._psf
-        if positions is not None:
-            catalog = read_positions(
-                place_positions(positions, prepared.wcs, problem),
-                shape=prepared.shape,
-                unit=prepared.unit,
-                shape_names=psf.shape_names,
-            )
-            check_catalog(catalog, psf, settings.shape)
-        elif self.finder is None:
-            raise ValueError("positions must be given where there is no finder")
-        if catalog is None or not any(f"{name}_0" in catalog.extra for name in psf.shape_names):
-            # One fixed shape for all: a table is as good and faster.
-            settings = replace(settings, psf=settings.psf.tabulated)
-        plan = LoopPlan(
-            settings,
-            self.finder,
-            self.group_maker,
-            self.bkg_estimator,
-            self.noise,
-            self._rounds,
-            self.max_group_size,
-            self.aperture_radius,
-            self._make_workers(),
-        )
-        if self._family is None:
-            looped = run_loop(prepared, catalog, plan)
-        else:
-            looped = search_shapes(prepared, catalog, plan, self._family)
-        about = {} if plateau is None else {"saturation": asdict(plateau)}
-        keywords = None if prepared.wcs is None else describe_wcs(prepared.wcs, prepared.shape)
-        about |= {} if keywords is None else {"wcs": keywords}
-        return prepared, looped, about
-
-    def _warn_of_resampling(self, image: Image, *, depth: int) -> None:
-        """Warn of noise that the image's header says is correlated, and nobody has said how."""
-        keyword = find_resampling(image.header)
-        if keyword is not None and (self.noise is None or self.noise.correlation == 1.0):
-            warn(
-                f"{keyword} in its header says that the image was resampled: its noise is "
-                "correlated and errors are too small; say by how much with "
-                "noise=NormalNoise(correlation=R) (or correlation=R of another noise; "
-                "--correlation R on the command line)",
-                depth=depth,
-            )
 
     def get_residual_image(self):
         """Raise AttributeError: the residual belongs to the result."""
@@ -379,63 +298,6 @@ class BasicPSFPhotometry:
             psf_error=self.psf_error,
             inflation=inflation,
         )
-
-    def _sample(
-        self, image: Image, looped: LoopResult, settings, workers, begin, fitted, about: dict
-    ):
-        """Sample the final scene and return the result."""
-        seed = self.seed
-        if seed is None:
-            seed = secrets.randbits(63)
-        sampled = None
-        grouped = looped.scene.grouped
-        places = Places.find(grouped, looped.row, len(looped.catalog))
-        if self.sampler is not False and grouped.n_group:
-            tail = 0.5 * (1.0 - self.ci_prob)
-            plan = plan_sampling(self.sampler, settings.priors.functions, tail)
-            kept = count_kept(self.sampler)
-            sampled = sample_scene(
-                looped.scene, settings, plan, seed, workers, places=places, kept=kept
-            )
-        done = time.perf_counter()
-        if len(looped.catalog) == 0:
-            warn("no source was found: the table is empty", depth=2)
-        seconds = {"least_squares": fitted - begin, "sampling": done - fitted}
-        meta = describe_run(self, looped, settings, seed, seconds) | about
-        interrupted = sampled is not None and sampled.interrupted
-        result = assemble_result(
-            Report(
-                image,
-                looped.catalog,
-                places,
-                looped.scene,
-                sampled,
-                settings,
-                self.zero_point,
-                meta | {"interrupted": interrupted},
-            )
-        )
-        if interrupted:
-            raise InterruptedRun(result)
-        return result
-
-
-def _check_wcs(image: Image, *, depth: int) -> tuple[Image, str | None]:
-    """Return the image with its WCS if that can be used, and what is wrong with it if it cannot.
-
-    Pixels are measured without one: a warning says that there will be no sky.
-    """
-    wcs, problem = find_usable(image.wcs, image.shape)
-    if problem is not None:
-        warn(f"the image's WCS {problem}; positions are in pixels only", depth=depth)
-    return replace(image, wcs=wcs), problem
-
-
-def warn(text: str, *, depth: int) -> None:
-    """Warn the user at the line that called the photometry, ``depth`` calls above the caller."""
-    from astropy.utils.exceptions import AstropyUserWarning
-
-    warnings.warn(text, AstropyUserWarning, stacklevel=2 + depth)
 
 
 def _refuse_priors_of_fixed(priors: Mapping, fixed: Mapping[str, bool]) -> None:

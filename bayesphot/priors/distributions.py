@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,10 @@ class Disc:
         check_number("radius", self.radius, above=0.0)
 
 
+#: Numbers of a distribution that are not in its parameter's unit.
+_DIMENSIONLESS = ("index", "width")
+
+
 class Prior:
     """What every distribution of one parameter knows.
 
@@ -76,6 +81,12 @@ class Prior:
     def support(self) -> tuple[float, float]:
         """Return the ends of the support."""
         return -math.inf, math.inf
+
+    def scaled(self, factor: float) -> Prior:
+        """Return the prior of the parameter times a positive factor."""
+        own: Any = self
+        names = [item.name for item in fields(own) if item.name not in _DIMENSIONLESS]
+        return replace(own, **{name: factor * getattr(self, name) for name in names})
 
     def normal(self) -> tuple[float, float]:
         """Return mean and precision of the normal part."""

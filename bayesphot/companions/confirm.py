@@ -1,0 +1,178 @@
+"""A companion by the samplers: evidence with it and without, and the joint posterior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesphot.assemble import Report, assemble_result
+from bayesphot.catalog import Catalog, build_catalog
+from bayesphot.companions.stamp import keep_stamp
+from bayesphot.config import BasicPSFPhotometry, Sampler
+from bayesphot.config.describe import describe_run
+from bayesphot.config.run import Fitted
+from bayesphot.config.samplers import plan_sampling
+from bayesphot.ladder import compare_counts
+from bayesphot.priors import ScenePrior
+
+if TYPE_CHECKING:
+    from bayesphot.companions.map import Companion
+    from bayesphot.companions.pair import PairPosterior
+    from bayesphot.companions.prior import CompanionPrior
+    from bayesphot.result import PhotometryResult
+
+__all__ = ["Confirmation", "confirm_companion"]
+
+#: Width of the normal prior of the flux of target and neighbours, in their fluxes: as good as flat.
+WIDE = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Confirmation:
+    """
+    Target and companion sampled together, and the target alone, on the same pixels.
+
+    Attributes
+    ----------
+    log_evidence_ratio, log_evidence_ratio_err : float
+        ln of the evidence with a companion near the best place over that without one, its prior
+        spread over the region searched, and its standard error.
+    p_companion : float
+        Posterior probability that there is one, from that and ``prior.probability``.
+    result : PhotometryResult
+        Of target (id 1), neighbours and companion (the largest id): table, draws, images.
+    companion : int
+        The companion's id.
+
+    Examples
+    --------
+    >>> import bayesphot as bp
+    >>> pair = bp.simulate_scene(
+    ...     (41, 41), sources={"x_0": [20.2, 23.1], "y_0": [19.8, 21.0], "flux": [8000.0, 800.0]},
+    ...     sigma=1.5, background=50.0, noise=7.0, seed=3)
+    >>> found = bp.companion_map(
+    ...     pair.image, bp.IntegratedGaussianPRF(sigma=1.5), (20.0, 20.0), error=pair.error)
+    >>> confirmed = found.confirm(seed=1)
+    >>> isinstance(confirmed, bp.Confirmation), confirmed.p_companion > 0.999
+    (True, True)
+    >>> abs(confirmed.log_evidence_ratio - found.log_evidence_ratio) < 0.3
+    True
+    >>> confirmed.pair().resolved
+    True
+    """
+
+    log_evidence_ratio: float
+    log_evidence_ratio_err: float
+    p_companion: float
+    result: PhotometryResult
+    companion: int
+
+    def __repr__(self) -> str:
+        row = self.result.table[-1]
+        return (
+            f"Confirmation(p_companion {self.p_companion:.3g}, ln(evidence ratio) "
+            f"{self.log_evidence_ratio:.2f} +- {self.log_evidence_ratio_err:.2f}; companion at "
+            f"({row['x_median']:.2f}, {row['y_median']:.2f}), engine {row['engine']})"
+        )
+
+    def pair(
+        self, *, pixel_scale=None, north=None, flipped: bool = False, wcs=None
+    ) -> PairPosterior:
+        """
+        Return the posterior of target and companion, given that there is one.
+
+        Parameters
+        ----------
+        pixel_scale, north, flipped, wcs
+            As for `PhotometryResult.pair`.
+
+        Returns
+        -------
+        PairPosterior
+        """
+        return self.result.pair(
+            1, self.companion, pixel_scale=pixel_scale, north=north, flipped=flipped, wcs=wcs
+        )
+
+
+def confirm_companion(
+    phot: BasicPSFPhotometry,
+    fitted: Fitted,
+    best: Companion,
+    prior: CompanionPrior,
+    *,
+    area: float,
+    fwhm: float,
+    sampler: Sampler,
+    seed: int,
+) -> Confirmation:
+    """Return the comparison of a target alone and with a companion at the best place of a map.
+
+    Parameters
+    ----------
+    phot, fitted
+        The configuration, and its fits of the target alone.
+    best : Companion
+        Where the companion starts.
+    prior : CompanionPrior
+        Of the companion; a flux ratio is taken over the flux of the target beside `best`.
+    area : float
+        The region searched, square pixels.
+    fwhm : float
+        Of the PSF, pixels: the discs of the places, and the spread of the target's.
+    sampler : Sampler
+        What draws.
+    seed : int
+        Seed of the sampling.
+    """
+    from scipy.special import expit, logit
+
+    looped = fitted.looped
+    scene = replace(looped.scene, pixels=keep_stamp(looped))
+    scene = replace(scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], fwhm))
+    target_flux = best.flux / best.flux_ratio
+    pdf = prior.flux if prior.flux is not None else prior.flux_ratio.scaled(target_flux)
+    density = ScenePrior(1.0 / area, pdf)
+    settings = looped.settings
+    priors = replace(settings.priors, scene=density, flux=pdf, radius=fwhm)
+    plan = replace(fitted.plan, settings=replace(settings, priors=priors))
+    new = build_catalog([best.x], [best.y], flux=[best.flux], id=[int(scene.catalog.id.max()) + 1])
+    new = replace(new, group_id=scene.catalog.group_id[:1])
+    sampling = plan_sampling(sampler, (), 0.5 * (1.0 - phot.ci_prob))
+    compared = compare_counts(scene, plan, replace(sampling, flat_sky=True), new, seed)
+    ratio = compared.odds.log_odds
+    meta = describe_run(phot, looped, compared.settings, seed, {}) | fitted.about
+    result = assemble_result(
+        Report(
+            fitted.image,
+            compared.scene.catalog,
+            compared.places,
+            compared.scene,
+            compared.sampled,
+            compared.settings,
+            phot.zero_point,
+            meta | {"interrupted": compared.sampled.interrupted},
+            chosen=True,
+        )
+    )
+    return Confirmation(
+        ratio,
+        compared.odds.error,
+        float(expit(ratio + logit(prior.probability))),
+        result,
+        int(new.id[0]),
+    )
+
+
+def _widen(catalog: Catalog, flux: np.ndarray, fwhm: float) -> Catalog:
+    """Return the catalogue with wide priors of the fluxes, and that of the target's place."""
+    n = len(catalog)
+    columns = {
+        f"{name}_prior_{part}": np.full(n, np.nan) for name in "xy" for part in ("mean", "sd")
+    }
+    columns |= {"flux_prior_mean": flux.copy(), "flux_prior_sd": WIDE * np.abs(flux)}
+    for name, value in (("x", catalog.x), ("y", catalog.y)):
+        columns[f"{name}_prior_mean"][0], columns[f"{name}_prior_sd"][0] = value[0], fwhm
+    return replace(catalog, extra=catalog.extra | columns)
