@@ -6,7 +6,7 @@ import numpy as np
 
 from .cache import compiled
 from .psf import fill_unit, fill_unit_columns
-from .sampled import LEAST_LINE, N_LINE
+from .sampled import N_LINE, find_line
 from .structs import X, Y
 
 
@@ -20,7 +20,7 @@ def fill_unit_images(psf, state, out):
     n_row = out.shape[2]
     n_col = out.shape[3]
     window = np.array([0, n_row, 0, n_col])
-    lines = np.empty((N_LINE, max(n_row, n_col, LEAST_LINE)))
+    lines = np.empty((N_LINE, find_line(psf, max(n_row, n_col))))
     for k in range(state.shape[0]):
         image = out[k].reshape((out.shape[1], n_row * n_col))
         if out.shape[1] > 1:
@@ -33,7 +33,7 @@ def fill_unit_images(psf, state, out):
 def fill_places(psf, source, x, y, out):
     """Fill value and derivatives ``out`` (C, m) of a unit source over a pixel at each place."""
     window = np.empty(4, np.int64)
-    lines = np.empty((N_LINE, LEAST_LINE))
+    lines = np.empty((N_LINE, find_line(psf, 1)))
     pixel = np.empty((out.shape[0], 1))
     moved = source.copy()
     for p in range(x.size):

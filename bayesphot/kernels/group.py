@@ -5,7 +5,7 @@ import numpy as np
 from .blend import blend_psfs
 from .cache import borrowing, part
 from .priors import log_prior_density
-from .sampled import LEAST_LINE, N_LINE
+from .sampled import N_LINE, find_line
 from .shapes import log_stretch, read_shape
 from .structs import (
     CENTER_X,
@@ -218,7 +218,7 @@ def allocate_work(batch, g, group):
     """Return scratch for a group, its state set to the batch's, in patch pixels."""
     n = group.n_source
     n_linear = n + group.n_shared
-    longest = max(batch.rows[g, 0], batch.rows[g, 1], LEAST_LINE)
+    longest = find_line(batch.psf, max(batch.rows[g, 0], batch.rows[g, 1]))
     a = batch.source_start[g]
     state = batch.state[a : a + n].copy()
     for k in range(n):

@@ -6,7 +6,7 @@ import numpy as np
 
 from .cache import compiled
 from .psf import fill_unit, find_reach
-from .sampled import LEAST_LINE, N_LINE
+from .sampled import N_LINE, find_line
 from .structs import FLUX, PSFData, X, Y
 
 
@@ -20,7 +20,7 @@ def render_into(image, state, psf):
     room = 2 * int(math.ceil(widest)) + 3
     across = min(room, n_col)
     down = min(room, n_row)
-    lines = np.empty((N_LINE, max(across, down, LEAST_LINE)))
+    lines = np.empty((N_LINE, find_line(psf, max(across, down))))
     unit = np.empty(max(across * down, 1))
     window = np.empty(4, np.int64)
     for k in range(state.shape[0]):

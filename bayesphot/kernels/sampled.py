@@ -14,15 +14,30 @@ import math
 import numpy as np
 
 from .cache import apart, borrowing
-from .structs import DEGREE, N_CELL, N_PLACE, ORIGIN, OVERSAMPLING, PSF_TABLE, SHAPE, X, Y
+from .structs import (
+    DEGREE,
+    N_CELL,
+    N_PLACE,
+    ORIGIN,
+    OVERSAMPLING,
+    PSF_TABLE,
+    SAMPLED,
+    SHAPE,
+    X,
+    Y,
+)
 
-#: Rows of scratch: offsets, weights and slopes of four coefficients along x for each column; or
-#: what is common to all pixels, up to 4 x 4 numbers and one more.
-N_LINE = 12
+#: Rows of scratch: offsets, weights and slopes of four coefficients along x for each column, the
+#: images' shares, sums down the image and the rows that they are over; or what is common to all
+#: pixels, up to 4 x 4 numbers and one more.
+N_LINE = 23
 LEAST_LINE = 17
 _OFFSET = 0
 _WEIGHT = 4
 _SLOPE = 8
+_SHARE = 12
+_SUM = 16
+_ROW = 20
 
 
 @borrowing
@@ -75,6 +90,17 @@ def count_images(numbers):
     """Return how many images may have a share in a source."""
     degree = int(numbers[DEGREE])
     return 4 if degree == 0 else (degree + 1) * (degree + 2) // 2
+
+
+@borrowing
+def find_line(psf, longest):
+    """Return how long the rows of scratch must be for windows of some longest side."""
+    longest = max(longest, LEAST_LINE)
+    if psf.kind != SAMPLED:
+        return longest
+    numbers = psf.numbers
+    row = int(numbers[OVERSAMPLING + 1]) * int(numbers[N_CELL + 1])
+    return max(longest, row, count_images(numbers))
 
 
 @borrowing
@@ -286,10 +312,15 @@ def fill_sampled(psf, source, window, lines, n_used, columns):
 
 @borrowing
 def _prepare_columns(numbers, source, window, shrink, lines):
-    """Fill offsets, weights and slopes of the four coefficients along x of each column."""
+    """Fill offsets, weights and slopes of the four coefficients along x of each column.
+
+    Offsets are those in one row of the image, phase after phase. Returns the first and the end of
+    the cells that any column needs.
+    """
     step = int(numbers[OVERSAMPLING + 1])
     n_cell = int(numbers[N_CELL + 1])
-    _, _, n_phase = find_table(numbers)
+    low = n_cell
+    high = 0
     for i in range(window[3] - window[2]):
         u = (window[2] + i - source[X]) * step * shrink + numbers[ORIGIN + 1]
         m = np.int64(math.floor(u))
@@ -297,55 +328,155 @@ def _prepare_columns(numbers, source, window, shrink, lines):
             index = m - 1 + a
             cell = index // step
             inside = 0 <= cell < n_cell
-            lines[_OFFSET + a, i] = (index - cell * step) * n_phase + cell if inside else 0.0
+            lines[_OFFSET + a, i] = (index - cell * step) * n_cell + cell if inside else 0.0
             lines[_WEIGHT + a, i] = spline_weight(a, u - m) if inside else 0.0
             lines[_SLOPE + a, i] = spline_slope(a, u - m) if inside else 0.0
+            if inside:
+                low = min(low, cell)
+                high = max(high, cell + 1)
+    return low, high
+
+
+@borrowing
+def _list_shares(psf, source, lines):
+    """Fill number, share and its slopes of the images that count; return how many do."""
+    numbers = psf.numbers
+    n = 0
+    for part in range(count_images(numbers)):
+        g, share, by_x, by_y = find_share(
+            numbers, part, psf.column + source[X], psf.row + source[Y]
+        )
+        if share != 0.0 or by_x != 0.0 or by_y != 0.0:
+            lines[_SHARE, n] = g
+            lines[_SHARE + 1, n] = share
+            lines[_SHARE + 2, n] = by_x
+            lines[_SHARE + 3, n] = by_y
+            n += 1
+    return n
+
+
+@borrowing
+def _sum_rows(numbers, start, weight, factor, cells, total, fresh):
+    """Set or add to sums, over cells first to end of all phases, those of four rows of an image.
+
+    ``start`` (4) are their places, ``weight`` (4) their weights, to be times a factor.
+    """
+    step = int(numbers[OVERSAMPLING + 1])
+    n_cell = int(numbers[N_CELL + 1])
+    n_phase = int(numbers[N_CELL]) * n_cell
+    w0 = factor * weight[0]
+    w1 = factor * weight[1]
+    w2 = factor * weight[2]
+    w3 = factor * weight[3]
+    n = np.uint64(cells[1] - cells[0])
+    for phase in range(step):
+        offset = phase * n_phase + cells[0]
+        p0 = np.uint64(np.int64(start[0]) + offset)
+        p1 = np.uint64(np.int64(start[1]) + offset)
+        p2 = np.uint64(np.int64(start[2]) + offset)
+        p3 = np.uint64(np.int64(start[3]) + offset)
+        o = np.uint64(phase * n_cell + cells[0])
+        if fresh:
+            for k in range(n):
+                total[o + k] = (
+                    w0 * numbers[p0 + k]
+                    + w1 * numbers[p1 + k]
+                    + w2 * numbers[p2 + k]
+                    + w3 * numbers[p3 + k]
+                )
+        else:
+            for k in range(n):
+                total[o + k] += (
+                    w0 * numbers[p0 + k]
+                    + w1 * numbers[p1 + k]
+                    + w2 * numbers[p2 + k]
+                    + w3 * numbers[p3 + k]
+                )
+
+
+@borrowing
+def _sum_images(numbers, v, n_share, cells, n_used, lines):
+    """Fill the sums over the four rows of coefficients about v, of all images.
+
+    They are the value, the derivative by v, and, where the images' shares change, those by the
+    place on the detector. Returns how many there are.
+    """
+    step = int(numbers[OVERSAMPLING])
+    step_x = int(numbers[OVERSAMPLING + 1])
+    n_row = int(numbers[N_CELL])
+    table, n_image, n_phase = find_table(numbers)
+    n_cell = int(numbers[N_CELL + 1])
+    n_sum = 1 if n_used == 1 else 4 if n_share > 1 else 2
+    m = np.int64(math.floor(v))
+    weight = lines[_ROW]
+    slope = lines[_ROW + 1]
+    start = lines[_ROW + 2]
+    for b in range(4):
+        cell = (m - 1 + b) // step
+        inside = 0 <= cell < n_row
+        weight[b] = spline_weight(b, v - m) if inside else 0.0
+        slope[b] = spline_slope(b, v - m) if inside else 0.0
+        start[4 + b] = (m - 1 + b - cell * step) * step_x * n_phase + cell * n_cell if inside else 0
+    for k in range(n_share):
+        first = table + np.int64(lines[_SHARE, k]) * n_image
+        for b in range(4):
+            start[b] = first + start[4 + b]
+        fresh = k == 0
+        _sum_rows(numbers, start, weight, lines[_SHARE + 1, k], cells, lines[_SUM], fresh)
+        if n_sum > 1:
+            _sum_rows(numbers, start, slope, lines[_SHARE + 1, k], cells, lines[_SUM + 1], fresh)
+        if n_sum > 2:
+            _sum_rows(numbers, start, weight, lines[_SHARE + 2, k], cells, lines[_SUM + 2], fresh)
+            _sum_rows(numbers, start, weight, lines[_SHARE + 3, k], cells, lines[_SUM + 3], fresh)
+    return n_sum
 
 
 @apart
 def _fill_stretched(psf, source, window, lines, n_used, columns):
-    """Fill value and derivatives of a source of any width."""
+    """Fill value and derivatives of a source of any width.
+
+    Sums over the four rows of coefficients come first, for all columns of the image at once.
+    """
     numbers = psf.numbers
     width = window[3] - window[2]
     shrink = math.exp(-source[SHAPE])
     step = int(numbers[OVERSAMPLING])
     step_x = int(numbers[OVERSAMPLING + 1])
-    n_cell = int(numbers[N_CELL + 1])
-    table, n_image, n_phase = find_table(numbers)
-    _prepare_columns(numbers, source, window, shrink, lines)
+    cells = _prepare_columns(numbers, source, window, shrink, lines)
+    n_share = _list_shares(psf, source, lines)
+    if cells[0] >= cells[1]:
+        return
+    factor = shrink * shrink
+    fall = -factor * shrink * step
     for j in range(window[1] - window[0]):
         dy = window[0] + j - source[Y]
         v = dy * step * shrink + numbers[ORIGIN]
-        m = np.int64(math.floor(v))
+        n_sum = _sum_images(numbers, v, n_share, cells, n_used, lines)
+        total = lines[_SUM]
         row = columns[:, j * width : (j + 1) * width]
-        for b in range(4):
-            cell = (m - 1 + b) // step
-            if not 0 <= cell < int(numbers[N_CELL]):
-                continue
-            factor = shrink * shrink * spline_weight(b, v - m)
-            fall = -shrink * shrink * shrink * step * spline_slope(b, v - m)
-            phase = m - 1 + b - cell * step
-            for part in range(count_images(numbers)):
-                g, share, by_x, by_y = find_share(
-                    numbers, part, psf.column + source[X], psf.row + source[Y]
-                )
-                if share == 0.0 and by_x == 0.0 and by_y == 0.0:
-                    continue
-                start = table + g * n_image + phase * step_x * n_phase + cell * n_cell
-                for i in range(width):
-                    s = 0.0
-                    d = 0.0
-                    for a in range(4):
-                        c = numbers[start + int(lines[_OFFSET + a, i])]
-                        s += lines[_WEIGHT + a, i] * c
-                        d += lines[_SLOPE + a, i] * c
-                    row[0, i] += share * factor * s
-                    if n_used == 1:
-                        continue
-                    d *= -step_x * shrink
-                    row[1, i] += factor * (share * d + by_x * s)
-                    row[2, i] += (share * fall + by_y * factor) * s
-                    if n_used > SHAPE:
-                        dx = window[2] + i - source[X]
-                        by_width = factor * (dx * d - 2.0 * s) + dy * fall * s
-                        row[SHAPE, i] += share * by_width
+        for i in range(width):
+            s = 0.0
+            for a in range(4):
+                s += lines[_WEIGHT + a, i] * total[np.uint64(lines[_OFFSET + a, i])]
+            row[0, i] = factor * s
+        if n_used == 1:
+            continue
+        for i in range(width):
+            along = 0.0
+            down = 0.0
+            for a in range(4):
+                k = np.uint64(lines[_OFFSET + a, i])
+                along += lines[_SLOPE + a, i] * total[k]
+                down += lines[_WEIGHT + a, i] * lines[_SUM + 1, k]
+            along *= -step_x * shrink * factor
+            down *= fall
+            if n_used > SHAPE:
+                dx = window[2] + i - source[X]
+                row[SHAPE, i] = dx * along + dy * down - 2.0 * row[0, i]
+            if n_sum > 2:
+                for a in range(4):
+                    k = np.uint64(lines[_OFFSET + a, i])
+                    along += factor * lines[_WEIGHT + a, i] * lines[_SUM + 2, k]
+                    down += factor * lines[_WEIGHT + a, i] * lines[_SUM + 3, k]
+            row[1, i] = along
+            row[2, i] = down

@@ -204,7 +204,7 @@ class Work(NamedTuple):
     """Scratch of one group."""
 
     state: np.ndarray  # (n, C) current x, y, flux (where known), shapes
-    lines: np.ndarray  # (12, longest) profiles along x and y, or weights of an image's columns
+    lines: np.ndarray  # (23, longest) profiles along x and y, or what the columns of an image need
     unit: np.ndarray  # (n + 1, size) unit sources over their windows; the last row is spare
     system: np.ndarray  # (L, L) normal matrix of the linear parameters
     factor: np.ndarray  # (L, L) its Cholesky factor
