@@ -123,7 +123,13 @@ def find_correction(folder: Path) -> float:
     return float((units.MJy / units.sr * area).to(units.mJy).value) * float(share)
 
 
-def configure(psf, *, n_jobs: int = 2, sampler=None):
+def find_psf_error(mosaic: Mosaic) -> bp.PSFError:
+    """Return how the mosaic's stars differ from one PSF: undersampled, each has its own phase."""
+    side = 2 * round(APERTURE / PIXEL) + 1
+    return bp.build_psf(mosaic.image, mask=~np.isfinite(mosaic.image), size=side).psf_error
+
+
+def configure(psf, *, n_jobs: int = 2, sampler=None, psf_error=None):
     """Return the photometry. Shapes of undersampled stars vary: the odds decide what is one."""
     return bp.IterativelySubtractedPSFPhotometry(
         psf_model=psf,
@@ -135,6 +141,7 @@ def configure(psf, *, n_jobs: int = 2, sampler=None):
         bkg_estimator=bp.MeshBackground(32),
         fit_background="prior",
         shape="image",
+        psf_error=psf_error,
         sampler=sampler,
         n_jobs=n_jobs,
         seed=SEED,
@@ -165,7 +172,7 @@ def measure(folder: Path, *, n_jobs: int = 2) -> list[Row]:
     """Measure the mosaic; return all rows."""
     folder = folder / "spitzer_glimpse"
     mosaic = read_mosaic(folder)
-    phot = configure(choose_psf(folder), n_jobs=n_jobs)
+    phot = configure(choose_psf(folder), n_jobs=n_jobs, psf_error=find_psf_error(mosaic))
     table = phot(mosaic.image, mask=~np.isfinite(mosaic.image)).table
     return compare(table, mosaic, find_correction(folder))
 
