@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bayesphot.kernels.patches import render_into
-from bayesphot.kernels.structs import FLUX, X, Y
+from bayesphot.kernels.structs import FLUX, SAMPLED, SHAPE, PSFData, X, Y
 from bayesphot.psf import PSFConfig, PSFError
+from bayesphot.psf.tables import build_table
 
 __all__ = ["render_changes", "render_mode", "render_sources"]
 
@@ -115,23 +116,13 @@ def render_mode(
 
 def _render_image(shape, state: np.ndarray, mode: np.ndarray, oversampling: int) -> np.ndarray:
     """Return the sum over sources of flux times an image (cubic spline) about their positions."""
-    from scipy.ndimage import map_coordinates, spline_filter
-
+    middle = (mode.shape[0] // 2, mode.shape[1] // 2)
+    places = np.zeros(1), np.zeros(1)
+    table = build_table(mode[None, None], (oversampling, oversampling), middle, places)
+    zero = np.int64(0)
+    # Of its own width: the logarithm of the factor is 0.
+    plain = np.zeros((len(state), SHAPE + 1))
+    plain[:, :SHAPE] = state[:, :SHAPE]
     total = np.zeros(shape)
-    coefficients = spline_filter(mode, mode="grid-constant")
-    middle = [side // 2 for side in mode.shape]
-    half = [int(np.ceil((side // 2 + 1) / oversampling)) for side in mode.shape]
-    for source in state:
-        row, col = int(np.floor(source[Y] + 0.5)), int(np.floor(source[X] + 0.5))
-        rows = np.arange(max(row - half[0], 0), min(row + half[0] + 1, shape[0]))
-        cols = np.arange(max(col - half[1], 0), min(col + half[1] + 1, shape[1]))
-        if rows.size == 0 or cols.size == 0:
-            continue
-        places = np.meshgrid(
-            (rows - source[Y]) * oversampling + middle[0],
-            (cols - source[X]) * oversampling + middle[1],
-            indexing="ij",
-        )
-        light = map_coordinates(coefficients, places, mode="grid-constant", prefilter=False)
-        total[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] += source[FLUX] * light
+    render_into(total, plain, PSFData(np.int64(SAMPLED), zero, zero, table))
     return total
