@@ -187,6 +187,9 @@ if TYPE_CHECKING:
     from .psf import (
         read_psf as read_psf,
     )
+    from .psf import (
+        read_psf_error as read_psf_error,
+    )
     from .readers import (
         mask_bits as mask_bits,
     )
@@ -266,6 +269,7 @@ _MODULES = {
         "PSFError",
         "PolynomialPSF",
         "read_psf",
+        "read_psf_error",
     ),
     "readers": ("mask_bits", "read_image"),
     "result": ("PhotometryResult",),

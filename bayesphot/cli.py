@@ -127,10 +127,11 @@ def _add_run(commands: Any) -> None:
     psf = _add_psf(run, shared=True)
     psf.add_argument(
         "--psf-error",
-        type=_positive,
-        metavar="WIDTH",
-        help="relative error of the width (standard deviation, e.g. 0.01): a mode of the PSF that "
-        "is marginalised in each group; not with --fit-sigma",
+        type=_psf_error,
+        metavar="WIDTH|FILE",
+        help="relative error of the width (standard deviation, e.g. 0.01), a mode of the PSF that "
+        "is marginalised in each group, not with --fit-sigma; or the file of `bayesphot psf`, "
+        "which holds the error of its PSF",
     )
 
     noise = _add_noise(run)
@@ -321,8 +322,9 @@ def _add_companions(commands: Any) -> None:
     )  # fmt: skip
     psf = _add_psf(search, fixed=True)
     psf.add_argument(
-        "--psf-error", type=_positive, metavar="WIDTH",
-        help="relative error of the width (standard deviation, e.g. 0.01): marginalised",
+        "--psf-error", type=_psf_error, metavar="WIDTH|FILE",
+        help="relative error of the width (standard deviation, e.g. 0.01), or the file of "
+        "`bayesphot psf`, which holds the error of its PSF: marginalised",
     )  # fmt: skip
     _add_noise(search)
     prior = search.add_argument_group("prior")
@@ -555,6 +557,15 @@ def _positive(text: str) -> float:
     if value <= 0:
         raise argparse.ArgumentTypeError(f"must be positive, found {text}")
     return value
+
+
+def _psf_error(text: str) -> float | str:
+    """Return a width, or the name of a file."""
+    try:
+        float(text)
+    except ValueError:
+        return text
+    return _positive(text)
 
 
 def _least_one(text: str) -> float:

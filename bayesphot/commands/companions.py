@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import bayesphot as bp
 
 from .inputs import open_image
-from .options import choose_psf
+from .options import choose_psf, choose_psf_error
 from .outputs import check_output, count_cores, describe_memory, name_output
 from .refusals import refuse_bad_use
 
@@ -25,7 +25,6 @@ def map_companions(arguments: Namespace) -> None:
     check_output(folder, overwrite=arguments.overwrite, kind="folder")
     image, error, mask, noise, saturation, notes = open_image(arguments)
     begin = time.perf_counter()
-    width = arguments.psf_error
     with refuse_bad_use(ValueError):
         prior = bp.CompanionPrior(arguments.probability, bp.LogUniform(*arguments.flux_ratio))
         found = bp.companion_map(
@@ -35,7 +34,7 @@ def map_companions(arguments: Namespace) -> None:
             error=error,
             mask=mask,
             noise=noise,
-            psf_error=None if width is None else bp.PSFError(width=width),
+            psf_error=choose_psf_error(arguments),
             saturation=saturation,
             radius=arguments.radius,
             step=arguments.step,

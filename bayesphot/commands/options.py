@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SIGMA_RADIUS",
     "choose_psf",
+    "choose_psf_error",
     "choose_sampler",
     "choose_varying_sky",
     "configure",
@@ -40,6 +41,19 @@ def choose_psf(arguments: Namespace) -> Any:
             raise UsageError(f"argument --psf: {problem}") from problem
     psf_model.fixed[psf_model.param_names[-1]] = not arguments.fit_sigma
     return psf_model
+
+
+def choose_psf_error(arguments: Namespace) -> Any:
+    """Return the error of the PSF that the options tell, None without any."""
+    given = arguments.psf_error
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        return bp.PSFError(width=given)
+    try:
+        return bp.read_psf_error(given)
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"argument --psf-error: {problem}") from problem
 
 
 def choose_varying_sky(arguments: Namespace) -> Any:

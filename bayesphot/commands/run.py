@@ -11,7 +11,14 @@ import bayesphot as bp
 
 from .inputs import open_image
 from .noise import scale_noise
-from .options import SIGMA_RADIUS, choose_psf, choose_sampler, choose_varying_sky, configure
+from .options import (
+    SIGMA_RADIUS,
+    choose_psf,
+    choose_psf_error,
+    choose_sampler,
+    choose_varying_sky,
+    configure,
+)
 from .outputs import check_output, describe_memory, name_output
 from .refusals import UsageError, refuse_bad_use
 
@@ -40,7 +47,8 @@ def run_image(arguments: Namespace) -> None:
 
 def _configure_run(arguments: Namespace, *, noise: Any, saturation: float | None = None) -> Any:
     """Return the photometry that the options describe."""
-    if arguments.psf_error is not None and arguments.fit_sigma:
+    psf_error = choose_psf_error(arguments)
+    if psf_error is not None and psf_error.width and arguments.fit_sigma:
         raise UsageError(
             "--psf-error is the error of a known width and --fit-sigma fits it: give one"
         )
@@ -59,7 +67,7 @@ def _configure_run(arguments: Namespace, *, noise: Any, saturation: float | None
         fit_background=arguments.background if has_sky else False,
         sampler=choose_sampler(arguments),
         noise=noise,
-        psf_error=None if arguments.psf_error is None else bp.PSFError(width=arguments.psf_error),
+        psf_error=psf_error,
         saturation=saturation,
         shape=arguments.shape,
         niters=arguments.niters,

@@ -169,10 +169,10 @@ def confirm_companion(
 def _widen(catalog: Catalog, flux: np.ndarray, fwhm: float) -> Catalog:
     """Return the catalogue with wide priors of the fluxes, and that of the target's place."""
     n = len(catalog)
-    columns = {
+    columns: dict[str, np.ndarray] = {
         f"{name}_prior_{part}": np.full(n, np.nan) for name in "xy" for part in ("mean", "sd")
     }
     columns |= {"flux_prior_mean": flux.copy(), "flux_prior_sd": WIDE * np.abs(flux)}
     for name, value in (("x", catalog.x), ("y", catalog.y)):
         columns[f"{name}_prior_mean"][0], columns[f"{name}_prior_sd"][0] = value[0], fwhm
-    return replace(catalog, extra=catalog.extra | columns)
+    return replace(catalog, extra={**catalog.extra, **columns})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
-from bayesphot.psf import PSFError
+from bayesphot.psf import PSFError, make_error_hdu
 
 __all__ = ["PSFBuild"]
 
@@ -54,8 +54,8 @@ class PSFBuild:
     'the same over the image'
     >>> figure = build.plot(path="psf.png")
     >>> build.write("psf.fits")
-    >>> bp.read_psf("psf.fits").oversampling
-    (2, 2)
+    >>> bp.read_psf("psf.fits").oversampling, len(bp.read_psf_error("psf.fits").sds)
+    ((2, 2), 4)
     """
 
     psf: Any
@@ -129,9 +129,9 @@ class PSFBuild:
         return plot_build(self, path=path)
 
     def write(self, path, *, overwrite: bool = False) -> None:
-        """Write the PSF to a FITS file that `read_psf` reads.
+        """Write the PSF to a FITS file that `read_psf` reads, and `read_psf_error` its error.
 
-        Beside it are the extensions ``ERROR``, ``MODES`` and ``STARS``.
+        Beside it are the extensions ``ERROR``, ``MODES`` (``psf_error``) and ``STARS``.
 
         Parameters
         ----------
@@ -161,8 +161,8 @@ class PSFBuild:
                 primary.header[f"POLYMID{axis}"] = (middle, "place of u or v = 0, 0-based pixel")
                 primary.header[f"POLYSCL{axis}"] = (scale, "unit of u or v, pixels")
         extensions = [primary, fits.ImageHDU(self.error, name="ERROR")]
-        if len(self.modes):
-            extensions.append(fits.ImageHDU(self.modes, name="MODES"))
+        if self.psf_error is not None:
+            extensions.append(make_error_hdu(self.psf_error))
         stars = fits.table_to_hdu(self.stars)
         stars.name = "STARS"
         fits.HDUList([*extensions, stars]).writeto(path, overwrite=overwrite)

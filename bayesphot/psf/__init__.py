@@ -5,6 +5,7 @@ from bayesphot.psf.analytic import AiryDiskPRF, GaussianPRF, MoffatPRF
 from bayesphot.psf.describe import describe_psf, is_other
 from bayesphot.psf.discrete import DiscretePRF
 from bayesphot.psf.error import PSFError
+from bayesphot.psf.error_files import make_error_hdu, read_psf_error
 from bayesphot.psf.family import FittedShapes, ShapeFamily, list_foreign, read_family
 from bayesphot.psf.files import read_psf
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
@@ -27,7 +28,9 @@ __all__ = [
     "describe_psf",
     "is_other",
     "list_foreign",
+    "make_error_hdu",
     "make_light",
     "read_family",
     "read_psf",
+    "read_psf_error",
 ]

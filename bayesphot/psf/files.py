@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 
 from bayesphot.checks import check_number
 from bayesphot.psf.daophot import is_daophot, read_daophot
+from bayesphot.psf.hdus import read_hdus
 from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF, read_origin
-from bayesphot.readers import ReadError, shorten_problem, split_path
+from bayesphot.readers import ReadError, split_path
 
 __all__ = ["read_psf"]
 
@@ -84,21 +84,7 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     if is_daophot(path):
         _refuse_arguments(path, "a DAOPHOT PSF", oversampling, origin)
         return _build(path, lambda: read_daophot(path))
-    from astropy.io import fits
-    from astropy.io.fits import VerifyError
-    from astropy.utils.exceptions import AstropyWarning
-
-    try:
-        with warnings.catch_warnings():
-            # Of cards that break the standard: all there is to say is whether they can be read.
-            warnings.simplefilter("ignore", AstropyWarning)
-            with fits.open(path, memmap=False) as handle:
-                hdus = [(item.header.copy(), item.data, item.name) for item in handle]
-    except OSError as problem:
-        why = shorten_problem(problem)
-        raise ReadError(f"{path}: neither a FITS file nor a PSF of DAOPHOT ({why})") from None
-    except (ValueError, TypeError, KeyError, IndexError, MemoryError, VerifyError) as problem:
-        raise ReadError(f"{path}: a FITS file cut short or damaged ({problem})") from None
+    hdus = read_hdus(path, otherwise="a PSF of DAOPHOT")
     first = hdus[0][0]
     for header, data, name in hdus:
         if name == "PSF_DATA" or "POLNAXIS" in header:
