@@ -141,7 +141,22 @@ def make_model(stage: Stage, shape: tuple[int, int]):
     # Stars in the middle of the image have the PSF that all stars' pixels want.
     images[0] = stage.image
     middle, scale = _measure_image(shape)
-    return PolynomialPSF(images, middle=middle, scale=scale, oversampling=step)
+    rows = stage.rows[stage.used]
+    domain = [
+        _find_domain(place, side - 1)
+        for place, side in ((stage.sources.x[rows], shape[1]), (stage.sources.y[rows], shape[0]))
+    ]
+    return PolynomialPSF(images, middle=middle, scale=scale, domain=domain, oversampling=step)
+
+
+def _find_domain(place: np.ndarray, last: int) -> tuple[float, float]:
+    """Return from where to where along an axis stars tell how the PSF varies.
+
+    As far beyond the outermost stars as stars are from one another; no further than the image.
+    """
+    low, high = float(place.min()), float(place.max())
+    margin = (high - low) / np.sqrt(place.size)
+    return max(low - margin, -0.5), min(high + margin, last + 0.5)
 
 
 def _measure_image(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:

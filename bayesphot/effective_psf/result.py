@@ -99,7 +99,8 @@ class PSFBuild:
             f"to a pixel, {self.image.shape[1]} x {self.image.shape[0]} nodes",
             "the same over the image"
             if degree == 0
-            else f"varies over the image as a polynomial of degree {degree}",
+            else f"varies over the image as a polynomial of degree {degree}; known where stars "
+            f"are: {self._describe_domain()}",
             f"error of the peak {100.0 * relative:.2f} %; changed by {100.0 * self.change:.2f} % "
             f"of the peak in round {self.n_round}, the last",
         ]
@@ -111,6 +112,11 @@ class PSFBuild:
             )
         lines += [f"{count[k]:6d} {kinds[k]}" for k in order]
         return "\n".join(lines)
+
+    def _describe_domain(self) -> str:
+        """Return where the polynomial holds."""
+        (left, right), (low, high) = self.psf.domain
+        return f"x {left:.0f} to {right:.0f}, y {low:.0f} to {high:.0f}"
 
     def plot(self, *, path=None):
         """Draw the PSF, its error, its modes and the stars' pixels.
@@ -157,9 +163,12 @@ class PSFBuild:
         degree = getattr(self.psf, "degree", 0)
         if degree:
             primary.header["POLYDEG"] = (degree, "degree of the variation over the detector")
-            for axis, middle, scale in zip("XY", self.psf.middle, self.psf.scale, strict=True):
+            places = zip("XY", self.psf.middle, self.psf.scale, self.psf.domain, strict=True)
+            for axis, middle, scale, (low, high) in places:
                 primary.header[f"POLYMID{axis}"] = (middle, "place of u or v = 0, 0-based pixel")
                 primary.header[f"POLYSCL{axis}"] = (scale, "unit of u or v, pixels")
+                primary.header[f"POLYLOW{axis}"] = (low, "from here on the polynomial holds")
+                primary.header[f"POLYHI{axis}"] = (high, "up to here")
         extensions = [primary, fits.ImageHDU(self.error, name="ERROR")]
         if self.psf_error is not None:
             extensions.append(make_error_hdu(self.psf_error))

@@ -4,7 +4,8 @@ The coefficients c of the spline are kept in phases: those an oversampling apart
 so that all pixels of a row read neighbouring numbers. At pixel i the place in the image is
 u = (i - x) oversampling + origin; with t = u - floor(u) the value along an axis is
 sum_a B_a(t) c[floor(u) - 1 + a], a = 0 .. 3. Over the detector images are bilinear between
-places, or the coefficients of a polynomial.
+places, or the coefficients of a polynomial; beyond the outermost places, or where the polynomial
+holds, they are those of the edge.
 
 A width factor w other than 1 makes of phi(d) the source phi(d / w) / w^2.
 """
@@ -86,6 +87,18 @@ def _locate(numbers, axis, place):
 
 
 @borrowing
+def _scale_place(numbers, first, place):
+    """Return a coordinate in a polynomial's unit, no further than where it holds, and its rate."""
+    scale = numbers[first + 1]
+    scaled = (place - numbers[first]) / scale
+    if scaled <= numbers[first + 2]:
+        return numbers[first + 2], 0.0
+    if scaled >= numbers[first + 3]:
+        return numbers[first + 3], 0.0
+    return scaled, 1.0 / scale
+
+
+@borrowing
 def count_images(numbers):
     """Return how many images may have a share in a source."""
     degree = int(numbers[DEGREE])
@@ -127,8 +140,8 @@ def find_share(numbers, i, x, y):
     while (n + 1) * (n + 2) // 2 <= i:
         n += 1
     j = i - n * (n + 1) // 2
-    v = (y - numbers[PSF_TABLE]) / numbers[PSF_TABLE + 1]
-    u = (x - numbers[PSF_TABLE + 2]) / numbers[PSF_TABLE + 3]
+    v, rate_v = _scale_place(numbers, PSF_TABLE, y)
+    u, rate_u = _scale_place(numbers, PSF_TABLE + 4, x)
     share = 1.0
     by_u = 0.0
     by_v = 0.0
@@ -139,7 +152,7 @@ def find_share(numbers, i, x, y):
         by_u *= v
         by_v = by_v * v + share
         share *= v
-    return np.int64(i), share, by_u / numbers[PSF_TABLE + 3], by_v / numbers[PSF_TABLE + 1]
+    return np.int64(i), share, by_u * rate_u, by_v * rate_v
 
 
 @borrowing

@@ -101,7 +101,11 @@ def read_daophot(path: Path) -> ImagePSF | PolynomialPSF:
     images = images / 10.0 ** (0.4 * (ZERO_POINT - header.magnitude))
     if len(images) == 1:
         return ImagePSF(images[0], oversampling=step)
-    return PolynomialPSF(images, middle=header.middle, scale=header.middle, oversampling=step)
+    # u and v are 1 at the last pixel, and a pixel reaches half of one further.
+    domain = tuple((-1.0, 2.0 * middle + 1.0) for middle in header.middle)
+    return PolynomialPSF(
+        images, middle=header.middle, scale=header.middle, domain=domain, oversampling=step
+    )
 
 
 def _read_header(path: Path, line: str) -> _Header:

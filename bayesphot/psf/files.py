@@ -305,7 +305,11 @@ def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
         tuple(_read_number(path, key, header[key]) - first for key in (f"{name}1", f"{name}2"))
         for name, first in (("POLZERO", 1.0), ("POLSCAL", 0.0))
     )
-    return PolynomialPSF(images, middle=middle, scale=scale, oversampling=whole, origin=origin)
+    # PSFEx scales by the whole range of its stars.
+    domain = [(m - 0.5 * s, m + 0.5 * s) for m, s in zip(middle, scale, strict=True)]
+    return PolynomialPSF(
+        images, middle=middle, scale=scale, domain=domain, oversampling=whole, origin=origin
+    )
 
 
 def _read_polynomial(path: Path, header, data) -> PolynomialPSF:
@@ -318,6 +322,9 @@ def _read_polynomial(path: Path, header, data) -> PolynomialPSF:
         _read_cube(path, data),
         middle=(read("POLYMIDX"), read("POLYMIDY")),
         scale=(read("POLYSCLX"), read("POLYSCLY")),
+        domain=[(read(f"POLYLOW{axis}"), read(f"POLYHI{axis}")) for axis in "XY"]
+        if "POLYLOWX" in header
+        else None,
         oversampling=read(_OVERSAMPLING),
     )
     if model.degree != read("POLYDEG"):

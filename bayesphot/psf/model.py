@@ -262,15 +262,21 @@ class PSFConfig:
         )
 
     def covers(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return whether places (n,) lie on the PSF's grid; where it has none, True."""
+        """Return whether the PSF is known at places (n,): on its grid, where its polynomial holds.
+
+        True where it does not vary.
+        """
         inside = np.ones(np.shape(x), dtype=bool)
-        if self.kind != SAMPLED or self.numbers[DEGREE] > 0:
+        if self.kind != SAMPLED:
             return inside
         first = PSF_TABLE
         for axis, place in ((0, y), (1, x)):
             n = int(self.numbers[N_PLACE + axis])
             knots = self.numbers[first : first + n]
             first += n
+            if self.numbers[DEGREE] > 0:
+                middle, scale, low, high = knots
+                knots = middle + scale * np.array([low, high])
             if n > 1:
                 inside &= (place >= knots[0]) & (place <= knots[-1])
         return inside

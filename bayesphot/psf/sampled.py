@@ -345,13 +345,18 @@ class PolynomialPSF(SampledPSF):
         PSF in the middle, as for `ImagePSF`.
     middle, scale : (float, float)
         Place (x, y) on the detector, in pixels of the data, where u and v are 0, and their units.
+    domain : ((float, float), (float, float)), optional
+        From which to which x, and y, pixels, the polynomial holds: where the stars are that it is
+        made from. Beyond, the PSF is that of the edge, and sources there are flagged. Default u and
+        v from -1 to 1.
     oversampling, origin, **kwargs
         As for `ImagePSF`.
 
     Raises
     ------
     TypeError, ValueError
-        As for `ImagePSF`, and for a number of images that makes no polynomial.
+        As for `ImagePSF`, for a number of images that makes no polynomial, and for a domain that
+        is no pair of rising pairs.
 
     Examples
     --------
@@ -360,17 +365,19 @@ class PolynomialPSF(SampledPSF):
     >>> y, x = np.mgrid[-10:11, -10:11]
     >>> bell = np.exp(-0.125 * (x**2 + y**2)) / (8 * np.pi)
     >>> psf = PolynomialPSF([bell, 0.01 * x * bell, 0 * bell], middle=(500, 500), scale=(500, 500))
-    >>> psf.degree
-    1
+    >>> psf.degree, psf.domain
+    (1, ((0.0, 1000.0), (0.0, 1000.0)))
     """
 
-    def __init__(self, data, *, middle, scale, oversampling=1, origin=None, **kwargs):
+    def __init__(self, data, *, middle, scale, domain=None, oversampling=1, origin=None, **kwargs):
         images = read_images("data", data, 3, n_positive=1)
         self.degree = _find_degree(len(images))
         self.middle = _read_pair("middle", middle)
         self.scale = _read_pair("scale", scale, above=0.0)
+        self.domain = _read_domain(domain, self.middle, self.scale)
         places = tuple(
-            np.array([middle, scale]) for middle, scale in zip(self.middle, self.scale, strict=True)
+            np.array([middle, scale, *((np.array(ends) - middle) / scale)])
+            for middle, scale, ends in zip(self.middle, self.scale, self.domain, strict=True)
         )
         if self.degree == 0:
             places = (np.zeros(1), np.zeros(1))
@@ -401,6 +408,23 @@ def _read_pair(name: str, value, **limits) -> tuple[float, float]:
         raise TypeError(f"{name} must be a pair (x, y), found {value!r}")
     x, y = (check_number(name, item, **limits) for item in value)
     return x, y
+
+
+def _read_domain(domain: Any, middle, scale) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the ends of x and of y; None: one unit to either side of the middle."""
+    if domain is None:
+        x, y = ((float(m - s), float(m + s)) for m, s in zip(middle, scale, strict=True))
+        return x, y
+    try:
+        x, y = domain
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"domain must be two pairs, (from x, to x) and (from y, to y), found {domain!r}"
+        ) from None
+    ends = _read_pair("domain", x), _read_pair("domain", y)
+    if not all(low < high for low, high in ends):
+        raise ValueError(f"domain must rise from low to high along x and y, found {domain!r}")
+    return ends
 
 
 def _read_grid(positions, n: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:

@@ -42,7 +42,8 @@ def build_table(
     origin : (float, float)
         Pixel (y, x) of an image on which the source's position falls.
     places : (gy,) and (gx,) arrays
-        Coordinates y and x on the detector; for a polynomial middle and scale of y and of x.
+        Coordinates y and x on the detector; for a polynomial middle and scale of y and of x, and
+        from where to where it holds, in units of the scale from the middle.
     degree : int
         Above 0: ``images`` (1, n, ny, nx) are the coefficients of a polynomial of this degree.
 

@@ -161,6 +161,11 @@ def test_a_psf_that_varies_is_written_as_a_polynomial(field, tmp_path) -> None:
     assert isinstance(psf, bp.PolynomialPSF)
     assert (psf.degree, psf.middle, psf.scale) == (1, (159.5, 159.5), (160.0, 160.0))
     np.testing.assert_array_equal(psf.data, build.psf.data)
+    used = build.stars[build.stars["used"]]
+    for place, (low, high) in zip((used["x"], used["y"]), build.psf.domain, strict=True):
+        # A bit beyond the stars, and on the image.
+        assert -0.5 <= low < place.min() < place.max() < high <= 319.5
+    np.testing.assert_allclose(psf.domain, build.psf.domain, rtol=1e-14)
 
 
 def test_given_positions_are_the_only_stars(field) -> None:

@@ -421,6 +421,55 @@ def test_a_polynomial_is_its_sum_of_images(width) -> None:
     np.testing.assert_allclose(model(x, y), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1.0, 1.2])
+def test_a_polynomial_is_that_of_the_edge_beyond_its_domain(width) -> None:
+    data, middle, scale = make_polynomial(), np.array([200, 300]), np.array([100, 150])
+    domain = ((150.0, 260.0), (290.0, 380.0))
+    for place in ((130.3, 350.8), (220.1, 410.2), (300.6, 200.4), (151.0, 300.0)):
+        model = bp.PolynomialPSF(
+            data, middle=middle, scale=scale, domain=domain, oversampling=2, width=width,
+            x_0=place[0], y_0=place[1],
+        )  # fmt: skip
+        dy, dx = np.mgrid[-5:6, -5:6]
+        x, y = np.floor(place[0]) + dx, np.floor(place[1]) + dy
+        at = [np.clip(p, *ends) for p, ends in zip(place, domain, strict=True)]
+        u, v = (at - middle) / scale
+        image = np.tensordot([1, u, v, u**2, u * v, v**2], data, 1)
+        expected = bp.ImagePSF(image, oversampling=2, width=width)(x - place[0], y - place[1])
+        np.testing.assert_allclose(model(x, y), expected, atol=1e-12)
+
+
+def test_sources_where_a_polynomial_is_not_known_are_flagged() -> None:
+    model = bp.PolynomialPSF(
+        make_polynomial(), middle=(30, 30), scale=(40, 40), domain=((10, 45), (12, 60)),
+        oversampling=2,
+    )  # fmt: skip
+    x, y = np.array([8.0, 30.0, 50.0, 25.0]), np.array([30.0, 45.0, 30.0, 8.0])
+    rows, columns = np.mgrid[:60, :60]
+    image = np.random.default_rng(4).normal(0.0, 1.0, (60, 60))
+    for place in zip(x, y, strict=True):
+        model.flux, model.x_0, model.y_0 = 500.0, *place
+        image += model(columns, rows)
+    phot = bp.BasicPSFPhotometry(psf_model=model, fitshape=11, sampler=False)
+    flags = phot(image, error=1.0, positions={"x_0": x, "y_0": y})["flags"]
+    assert [bool(flag & int(bp.Flag.OFF_PSF_GRID)) for flag in flags] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("domain", "kind"),
+    [
+        (((5, 5), (0, 9)), ValueError),
+        (((0, 9), (9, 0)), ValueError),
+        (((0, np.nan), (0, 9)), ValueError),
+        ((0, 9), TypeError),
+        ("everywhere", TypeError),
+    ],
+)
+def test_a_domain_that_is_none_is_refused(domain, kind) -> None:
+    with pytest.raises(kind, match="domain"):
+        bp.PolynomialPSF(np.ones((3, 9, 9)), middle=(1, 1), scale=(1, 1), domain=domain)
+
+
 @pytest.mark.parametrize("n", [2, 4, 5, 7])
 def test_images_that_make_no_polynomial_are_refused(n) -> None:
     with pytest.raises(ValueError, match=f"coefficients of a polynomial, found {n} images"):
