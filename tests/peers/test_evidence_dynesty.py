@@ -50,6 +50,20 @@ def make_data(n_star: int, noise=None):
     return image + NOISE * scatter(size=image.shape), start
 
 
+def make_pair(seed: int):
+    """Return image and starts of a pair of any separation from 0.6 to 1.6 FWHM, any angle."""
+    rng = np.random.default_rng([71, seed])
+    angle, apart = rng.uniform(0.0, 2.0 * np.pi), FWHM * rng.uniform(0.6, 1.6)
+    half = 0.5 * apart * np.array([np.cos(angle), np.sin(angle)])
+    place = SIDE // 2 + np.array([-half, half]) + rng.uniform(-0.5, 0.5, 2)
+    pixel = np.arange(SIDE)
+    image = np.full((SIDE, SIDE), SKY + 0.2)
+    for (x, y), flux in zip(place, rng.uniform(150.0, 450.0, 2), strict=True):
+        image += flux * np.outer(integrate_axis(pixel, y), integrate_axis(pixel, x))
+    start = place + 0.3 * rng.standard_normal(place.shape).clip(-1, 1)
+    return image + NOISE * rng.standard_normal(image.shape), start
+
+
 def run_package(image, start, sampler, *, flux, noise=None):
     """Return log evidence and error of the one group, and its engine."""
     psf = bp.IntegratedGaussianPRF(sigma=SIGMA)
@@ -217,6 +231,15 @@ def test_evidence_of_normal_noise(n_star, n_live) -> None:
         *ours, used = run_package(image, start, bp.Sampler(engine=engine), flux=FLUX)
         assert used.startswith(engine)
         assert_agree(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_evidence_of_pairs(seed) -> None:
+    image, start = make_pair(seed)
+    theirs = integrate_collapsed(Group(image, start), 2400)
+    *ours, _ = run_package(image, start, bp.Sampler(), flux=FLUX)
+    assert_agree(ours, theirs)
 
 
 @pytest.mark.slow
