@@ -83,6 +83,8 @@ class CompanionMap:
         Of the companion.
     fwhm : float
         Of the PSF, pixels.
+    notes : tuple of str
+        What else to know: a saturated core, a PSF whose stamp is small.
 
     Examples
     --------
@@ -106,6 +108,7 @@ class CompanionMap:
     target: tuple[float, float, float]
     prior: CompanionPrior
     fwhm: float
+    notes: tuple[str, ...]
     _places: Weighed
     _search: Search
     _phot: BasicPSFPhotometry
@@ -172,7 +175,7 @@ class CompanionMap:
         -------
         ndarray of float (ny, nx)
             In the image's unit times pixel; infinite where a place cannot be told apart from the
-            target.
+            target, and on saturated pixels.
 
         Raises
         ------
@@ -184,7 +187,7 @@ class CompanionMap:
         if not 0.0 < check_number("prob", prob) < 1.0:
             raise ValueError(f"prob must lie between 0 and 1, found {prob!r}")
         with np.errstate(invalid="ignore"):
-            z = np.where(np.isfinite(self.flux_err), self.flux / self.flux_err, 0.0)
+            z = np.where(np.isfinite(self.flux_err), self.z, 0.0)
             # From the upper end, where little is left for z far below 0.
             above = (1.0 - prob) * ndtr(z)
             limit = self.flux + self.flux_err * -ndtri(above)
@@ -202,8 +205,7 @@ class CompanionMap:
         Returns
         -------
         ndarray of float (ny, nx)
-            Over the flux of the target as fitted alone; infinite where a place cannot be told apart
-            from it.
+            Over the flux of the target as fitted alone; infinite as `upper_limit` is.
 
         Raises
         ------
@@ -450,7 +452,8 @@ class CompanionMap:
         draws = self.draw(n, seed)
         one = {name: np.asarray(draws[f"{name}_target"])[None] for name in ("x", "y", "flux")}
         two = {name: np.asarray(draws[name])[None] for name in ("x", "y", "flux")}
-        remarks = (f"given that there is a companion: p_companion {self.p_companion:.3g}",)
+        given = f"given that there is a companion: p_companion {self.p_companion:.3g}"
+        remarks = (given, *self.notes)
         return make_pair(one, two, orientation, ids=(1, 2), remarks=remarks, ci_prob=CI_PROB)
 
     def summary(self) -> str:
@@ -467,6 +470,7 @@ class CompanionMap:
                 f"most likely: x {best.x:.3f}, y {best.y:.3f}, flux {best.flux:.6g} +- "
                 f"{best.flux_err:.3g}, flux ratio {best.flux_ratio:.4g}",
                 f"limit of five errors at one FWHM, place known: {limit:.2f} mag",
+                *self.notes,
             ]
         )
 

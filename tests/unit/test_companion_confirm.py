@@ -59,7 +59,7 @@ def test_the_pair_is_that_of_the_map(pair):
     assert by_draws.resolved
     for name in ("separation", "flux_ratio"):
         one, two = getattr(by_map, name), getattr(by_draws, name)
-        # Means of 4000 and of at least 400 effective draws; the map's is Laplace's by a few percent.
+        # Means of 4000 and of at least 400 effective draws; the map's is Laplace's: a few percent.
         error = float(two.std())
         assert abs(float(one.mean() - two.mean())) < 4.0 * error * np.hypot(400**-0.5, 4000**-0.5)
         assert float(one.std()) == pytest.approx(error, rel=4.0 * np.sqrt(0.5 / 400))
