@@ -31,6 +31,7 @@ from bayesphot.execute import Workers
 
 if TYPE_CHECKING:
     from astropy.table import QTable
+    from astropy.units import UnitBase
     from matplotlib.figure import Figure
 
 __all__ = ["Companion", "CompanionMap"]
@@ -45,7 +46,7 @@ class Companion(NamedTuple):
     x, y : float
         Place, image pixels.
     flux, flux_err : float
-        Most likely flux there, and its standard error, numbers in the image's unit times pixel.
+        Most likely flux there, and its standard error, numbers in `CompanionMap.flux_unit`.
     flux_ratio : float
         Over the flux that the target then has.
     separation : float
@@ -75,10 +76,10 @@ class CompanionMap:
     log_bayes_factor : ndarray of float (ny, nx)
         ln of the evidence with a companion at this very place over that without one.
     flux, flux_err : ndarrays of float (ny, nx)
-        Most likely flux of a companion there, and its standard error, numbers in the image's unit
-        times pixel: place known, all else free.
+        Most likely flux of a companion there, and its standard error, numbers in `flux_unit`: place
+        known, all else free.
     target : tuple of float
-        x, y and flux of the target as fitted alone.
+        x, y and flux (in `flux_unit`) of the target as fitted alone.
     prior : CompanionPrior
         Of the companion.
     fwhm : float
@@ -121,6 +122,17 @@ class CompanionMap:
             f"({self.target[0]:.2f}, {self.target[1]:.2f}): p_companion {self.p_companion:.3g}, "
             f"best at ({best.x:.2f}, {best.y:.2f}), flux ratio {best.flux_ratio:.3g})"
         )
+
+    @property
+    def flux_unit(self) -> UnitBase | None:
+        """Unit of all fluxes: that of the image times pixel; None for an image without one.
+
+        Arrays are numbers in it (``found.flux * found.flux_unit``); tables and files carry it.
+        """
+        from astropy import units as u
+
+        unit = self._fitted.image.unit
+        return None if unit is None else unit * u.pix
 
     @property
     def separation(self) -> np.ndarray:
@@ -174,7 +186,7 @@ class CompanionMap:
         Returns
         -------
         ndarray of float (ny, nx)
-            In the image's unit times pixel; infinite where a place cannot be told apart from the
+            Numbers in `flux_unit`; infinite where a place cannot be told apart from the
             target, and on saturated pixels.
 
         Raises
@@ -267,7 +279,8 @@ class CompanionMap:
         Returns
         -------
         QTable
-            ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws.
+            ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws,
+            fluxes in `flux_unit`.
 
         Raises
         ------
@@ -278,7 +291,11 @@ class CompanionMap:
 
         check_integer("n", n, least=1)
         rng = np.random.default_rng(check_integer("seed", seed, least=0))
-        return QTable(draw_companions(self._search, self._places, n, rng))
+        table = QTable(draw_companions(self._search, self._places, n, rng))
+        if self.flux_unit is not None:
+            for name in ("flux", "flux_target"):
+                table[name] = table[name] * self.flux_unit
+        return table
 
     def calibrate_false_positives(
         self, n: int = 2000, *, seed: int = 0, n_jobs: int = 1, progress_bar: bool = False
@@ -459,16 +476,17 @@ class CompanionMap:
     def summary(self) -> str:
         """Return what the map says, a few lines of text."""
         best, curve = self.best, self.contrast_curve()
+        unit = "" if self.flux_unit is None else f" {self.flux_unit}"
         x, y, flux = self.target
         chosen = curve["separation"] >= 0.99 * self.fwhm
         limit = float(curve["delta_mag"][chosen][0]) if chosen.any() else math.nan
         return "\n".join(
             [
-                f"target: x {x:.3f}, y {y:.3f}, flux {flux:.6g}",
+                f"target: x {x:.3f}, y {y:.3f}, flux {flux:.6g}{unit}",
                 f"p_companion {self.p_companion:.4g} (before: {self.prior.probability:g}), "
                 f"ln(evidence ratio) {self.log_evidence_ratio:.2f}",
                 f"most likely: x {best.x:.3f}, y {best.y:.3f}, flux {best.flux:.6g} +- "
-                f"{best.flux_err:.3g}, flux ratio {best.flux_ratio:.4g}",
+                f"{best.flux_err:.3g}{unit}, flux ratio {best.flux_ratio:.4g}",
                 f"limit of five errors at one FWHM, place known: {limit:.2f} mag",
                 *self.notes,
             ]

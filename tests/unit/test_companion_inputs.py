@@ -239,3 +239,33 @@ def test_a_stamp_whose_edge_is_dark_cuts_nothing(scene):
     data = MODEL.evaluate(*np.meshgrid(side, side), 1.0, 0.0, 0.0, SIGMA)
     found = search(*scene, psf=bp.ImagePSF(data, oversampling=2), radius=12.0, step=2.0)
     assert found.notes == ()
+
+
+def test_fluxes_have_the_unit_of_the_image(scene, tmp_path):
+    from astropy.io import fits
+
+    image, error = scene
+    plain = search(image, error)
+    # Milli, of numbers that are a thousand times as large: rounding.
+    found = search(image * u.mJy, 1e-3 * error * u.Jy)
+    assert plain.flux_unit is None
+    assert found.flux_unit == u.mJy * u.pix
+    for name in ("flux", "flux_err", "target"):
+        np.testing.assert_allclose(getattr(found, name), getattr(plain, name), rtol=1e-9)
+    assert found.best.flux == pytest.approx(plain.best.flux, rel=1e-9)
+    assert isinstance(found.contrast(), np.ndarray)
+    draws = found.draw(5)
+    assert draws["flux"].unit == draws["flux_target"].unit == found.flux_unit
+    assert plain.draw(5)["flux"].unit is None
+    np.testing.assert_allclose(draws["flux"].value, plain.draw(5)["flux"], rtol=1e-6)
+    np.testing.assert_allclose(found.pair(50).flux_ratio, plain.pair(50).flux_ratio, rtol=1e-6)
+    assert "mJy pix" in found.summary()
+    found.write(tmp_path / "unit")
+    plain.write(tmp_path / "none")
+    with fits.open(tmp_path / "unit" / "map.fits") as file:
+        units = {extension.name: extension.header.get("BUNIT") for extension in file[1:]}
+        assert "mJy pix" in file[0].header.comments["F_TARGET"]
+    assert units.pop("LOG_BF") is None
+    assert {u.Unit(unit) for unit in units.values()} == {found.flux_unit}
+    with fits.open(tmp_path / "none" / "map.fits") as file:
+        assert not any("BUNIT" in extension.header for extension in file)
