@@ -347,6 +347,9 @@ class CompanionMap:
         """
         Put companions into images of the target and count those found.
 
+        Where the noise model has a gain (`CCDNoise`, `PoissonNoise`) a companion's light brings its
+        own photon noise; with an ``error`` alone it does not.
+
         Parameters
         ----------
         separations : array_like of float (S,)

@@ -43,6 +43,8 @@ class Stamp:
         Of their normal priors about 0.
     psf : PSFConfig
         The PSF.
+    light_variance : float
+        Variance that one unit of light more would add to that of a pixel.
     """
 
     window: tuple[int, int, int, int]
@@ -53,6 +55,7 @@ class Stamp:
     columns: np.ndarray
     precision: np.ndarray
     psf: PSFConfig
+    light_variance: float
 
 
 def find_target(looped: LoopResult) -> int:
@@ -102,6 +105,7 @@ def cut_stamp(looped: LoopResult, k: int) -> Stamp:
         np.concatenate(parts),
         np.concatenate(precisions),
         psf,
+        pixels.noise.light_variance,
     )
 
 
