@@ -242,12 +242,18 @@ class CompanionMap:
         -------
         QTable
             ``separation`` (pixels), the medians over all angles of ``contrast`` and of
-            ``upper_limit``, as flux ratios, and ``delta_mag`` of the first.
+            ``upper_limit``, as flux ratios, ``delta_mag`` of the first, and ``n_places``, how many
+            places at this separation are independent: the circle in widths of the PSF.
 
         Raises
         ------
         ValueError
             As of `contrast` and `upper_limit`.
+
+        Notes
+        -----
+        The errors are those of the noise of the pixels, which is known; they are not measured from
+        the scatter between few places, and need no Student t (Mawet et al. 2014) near the target.
         """
         from astropy.table import QTable
 
@@ -262,6 +268,8 @@ class CompanionMap:
         table["contrast"] = [float(np.median(contrast[here])) for here in rings]
         table["delta_mag"] = -2.5 * np.log10(table["contrast"])
         table["upper_limit"] = [float(np.median(limit[here])) for here in rings]
+        around = 2.0 * np.pi * np.asarray(table["separation"]) / self.fwhm
+        table["n_places"] = np.maximum(np.round(around), 1).astype(int)
         table.meta |= {"n_sigma": n_sigma, "prob": prob, "fwhm": self.fwhm}
         return table
 
