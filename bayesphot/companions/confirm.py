@@ -77,6 +77,13 @@ class Confirmation:
             f"({row['x_median']:.2f}, {row['y_median']:.2f}), engine {row['engine']})"
         )
 
+    def summary(self) -> str:
+        """Return what the samplers say, one line of text."""
+        return (
+            f"by sampling: p_companion {self.p_companion:.4g}, ln(evidence ratio) "
+            f"{self.log_evidence_ratio:.2f} +- {self.log_evidence_ratio_err:.2f}"
+        )
+
     def pair(
         self, *, pixel_scale=None, north=None, flipped: bool = False, wcs=None
     ) -> PairPosterior:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from bayesphot.companions.confirm import Confirmation
     from bayesphot.companions.map import CompanionMap
     from bayesphot.companions.pair import PairPosterior
 
@@ -19,7 +20,14 @@ NAMES = ("map.fits", "contrast.ecsv", "companion.ecsv", "map.png")
 SCHEMA = 1
 
 
-def write_map(found: CompanionMap, folder: Path, pair: PairPosterior, *, overwrite: bool) -> Path:
+def write_map(
+    found: CompanionMap,
+    folder: Path,
+    pair: PairPosterior,
+    confirmed: Confirmation | None,
+    *,
+    overwrite: bool,
+) -> Path:
     """Write map, limits, the pair's summary and the picture to a folder."""
     there = [name for name in NAMES if (folder / name).exists()]
     if there and not overwrite:
@@ -36,6 +44,12 @@ def write_map(found: CompanionMap, folder: Path, pair: PairPosterior, *, overwri
         "log_evidence_ratio": found.log_evidence_ratio,
         "prior": repr(found.prior),
     }
+    if confirmed is not None:
+        summary.meta |= {
+            "confirmed_p_companion": confirmed.p_companion,
+            "confirmed_log_evidence_ratio": confirmed.log_evidence_ratio,
+            "confirmed_log_evidence_ratio_err": confirmed.log_evidence_ratio_err,
+        }
     summary.write(folder / NAMES[2], format="ascii.ecsv", overwrite=True)
     found.plot(path=folder / NAMES[3])
     return folder

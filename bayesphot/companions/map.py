@@ -504,7 +504,12 @@ class CompanionMap:
         )
 
     def write(
-        self, folder: str | Path, *, pair: PairPosterior | None = None, overwrite: bool = False
+        self,
+        folder: str | Path,
+        *,
+        pair: PairPosterior | None = None,
+        confirmed: Confirmation | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """
         Write map, limits and the pair's table.
@@ -517,6 +522,9 @@ class CompanionMap:
             separation; ``companion.ecsv`` the summary of the pair; ``map.png`` the picture.
         pair : PairPosterior, optional
             Written in place of ``pair()``.
+        confirmed : Confirmation, optional
+            Its evidence stands beside that of the map in the header of ``companion.ecsv``, and its
+            pair is written where none is given.
         overwrite : bool
             Whether files of these names may be replaced.
 
@@ -527,7 +535,9 @@ class CompanionMap:
         """
         from bayesphot.companions.files import write_map
 
-        return write_map(self, Path(folder), pair or self.pair(), overwrite=overwrite)
+        if pair is None:
+            pair = self.pair() if confirmed is None else confirmed.pair()
+        return write_map(self, Path(folder), pair, confirmed, overwrite=overwrite)
 
     def plot(self, *, path=None) -> Figure:
         """
