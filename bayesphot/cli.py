@@ -302,9 +302,14 @@ def _add_companions(commands: Any) -> None:
     )
     _add_image(search)
     target = search.add_argument_group("target and region")
-    target.add_argument(
-        "--target", nargs=2, type=_number, required=True, metavar=("X", "Y"),
+    place = target.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "--target", nargs=2, type=_number, metavar=("X", "Y"),
         help="pixels, the first pixel's middle is 0",
+    )  # fmt: skip
+    place.add_argument(
+        "--target-sky", nargs=2, type=_number, metavar=("RA", "DEC"),
+        help="or degrees, ICRS, by the image's WCS",
     )  # fmt: skip
     target.add_argument(
         "--radius", type=_positive, metavar="PX", help="half side searched (default: 3 FWHM)"
@@ -327,7 +332,7 @@ def _add_companions(commands: Any) -> None:
         "`bayesphot psf`, which holds the error of its PSF: marginalised",
     )  # fmt: skip
     _add_noise(search)
-    prior = search.add_argument_group("prior")
+    prior = search.add_argument_group("prior and checks")
     prior.add_argument(
         "--probability", type=_positive, default=0.5, metavar="P",
         help="that there is a companion in the region (default: 0.5)",
@@ -340,6 +345,11 @@ def _add_companions(commands: Any) -> None:
         "--false-positives", type=_count, metavar="N",
         help="search N simulated images without a companion, too: how often do they look as much "
         "like having one?",
+    )  # fmt: skip
+    prior.add_argument(
+        "--confirm", action="store_true",
+        help="sample target and most likely companion together, and the target alone: the evidence "
+        "ratio with its error; the pair is then that of the draws",
     )  # fmt: skip
     output = search.add_argument_group("output")
     output.add_argument("--seed", type=_seed, default=0, help="of the draws (default: 0)")

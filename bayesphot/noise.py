@@ -81,6 +81,11 @@ class _Noise(ABC):
         shown = ", ".join(own)
         return f"{type(self).__name__}({shown})"
 
+    @property
+    def light_variance(self) -> float:
+        """Variance that one unit of light adds to that of a pixel; 0 where that is not known."""
+        return 0.0
+
     def numbers(self) -> np.ndarray:
         """Return the (4,) numbers of the kind."""
         return np.zeros(4)
@@ -283,6 +288,10 @@ class CCDNoise(_Noise):
         numbers = read_ccd(header, unit, gain=gain, read_noise=read_noise)
         return cls(numbers.gain, numbers.read_noise, **settings)
 
+    @property
+    def light_variance(self) -> float:
+        return self.correlation**2 / self.gain
+
     def numbers(self) -> np.ndarray:
         # A pixel with neither read noise nor expected light would have no variance at all.
         floor = 0.1 / self.gain**2
@@ -347,6 +356,10 @@ class PoissonNoise(_Noise):
                     f"{name} must be {idle} for PoissonNoise, whose counts scatter as they must, "
                     f"found {getattr(self, name)!r}"
                 )
+
+    @property
+    def light_variance(self) -> float:
+        return 1.0
 
     def known(self, sky, scale2):
         return np.array(sky)
@@ -547,6 +560,11 @@ class PixelNoise:
     def is_inflated(self) -> bool:
         """Whether the scale of the noise is sampled."""
         return self.model is not None and self.model.inflation is not None
+
+    @property
+    def light_variance(self) -> float:
+        """Variance that one unit of light adds to that of a pixel; 0 where that is not known."""
+        return 0.0 if self.model is None else self.model.light_variance
 
     @property
     def correlation(self) -> float:

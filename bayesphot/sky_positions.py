@@ -21,7 +21,7 @@ from bayesphot.columns import list_names, read_floats
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-__all__ = ["place_catalog", "place_positions"]
+__all__ = ["is_sky", "place_catalog", "place_positions"]
 
 #: What ra may be called, first found first used, with what dec is called then, in lower case.
 SKY_SPELLINGS = (
@@ -76,7 +76,7 @@ def place_positions(positions, wcs, problem: str | None = None) -> Any:
     TypeError, ValueError
         If the sky is given and there is no WCS, or columns do not hold what they must.
     """
-    if _is_sky(positions):
+    if is_sky(positions):
         x, y = find_pixels(_require_wcs(wcs, problem), clean_sky(positions))
         return {"x_0": x, "y_0": y}
     names = list_names(positions)
@@ -90,7 +90,7 @@ def place_positions(positions, wcs, problem: str | None = None) -> Any:
     if errors is not None:
         placed["x_prior_sd"], placed["y_prior_sd"] = _turn_errors(wcs, x, y, sky, errors)
     for name in names.values():
-        if name.lower() not in SKY_PRIORS and not _is_sky(positions[name]):
+        if name.lower() not in SKY_PRIORS and not is_sky(positions[name]):
             placed[name] = positions[name]
     return placed
 
@@ -150,7 +150,7 @@ def place_catalog(catalog, wcs=None, *, errors: bool = True, registration=0.0) -
     """
     from astropy.table import QTable
 
-    sky = clean_sky(catalog) if _is_sky(catalog) else None
+    sky = clean_sky(catalog) if is_sky(catalog) else None
     names = {} if sky is not None else list_names(catalog)
     if sky is None and not _has_pixels(names):
         sky = _read_sky(catalog, names)
@@ -190,7 +190,7 @@ def _is_angle(value) -> bool:
     return unit is not None and unit.is_equivalent(u.deg)
 
 
-def _is_sky(value) -> bool:
+def is_sky(value) -> bool:
     """Whether a value is a SkyCoord, or another frame with data."""
     return hasattr(value, "spherical") and hasattr(value, "separation")
 
@@ -216,7 +216,7 @@ def _read_sky(positions, names: dict[str, str]):
     """Coordinates of a table, cleaned; None where it has none."""
     from astropy.coordinates import SkyCoord
 
-    found = [name for name in names.values() if _is_sky(positions[name])]
+    found = [name for name in names.values() if is_sky(positions[name])]
     preferred = [names[name] for name in COORDINATES if names.get(name) in found]
     if not preferred and len(found) > 1:
         raise ValueError(

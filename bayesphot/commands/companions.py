@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bayesphot as bp
 
 from .inputs import open_image
 from .options import choose_psf, choose_psf_error
 from .outputs import check_output, count_cores, describe_memory, name_output
-from .refusals import refuse_bad_use
+from .refusals import refuse_argument, refuse_bad_use
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -30,7 +30,7 @@ def map_companions(arguments: Namespace) -> None:
         found = bp.companion_map(
             image.to_nddata(),
             choose_psf(arguments),
-            tuple(arguments.target),
+            _choose_target(arguments),
             error=error,
             mask=mask,
             noise=noise,
@@ -40,10 +40,15 @@ def map_companions(arguments: Namespace) -> None:
             step=arguments.step,
             prior=prior,
         )
-        pair = found.pair(
-            seed=arguments.seed, pixel_scale=arguments.pixel_scale, north=arguments.north
-        )
-    lines = [*notes, found.summary(), str(pair)]
+        orientation = {"pixel_scale": arguments.pixel_scale, "north": arguments.north}
+        pair = found.pair(seed=arguments.seed, **orientation)
+        confirmed = found.confirm(seed=arguments.seed) if arguments.confirm else None
+        if confirmed is not None:
+            pair = confirmed.pair(**orientation)
+    lines = [*notes, found.summary()]
+    if confirmed is not None:
+        lines.append(confirmed.summary())
+    lines.append(str(pair))
     if arguments.false_positives is not None:
         nulls = found.calibrate_false_positives(
             arguments.false_positives, seed=arguments.seed,
@@ -51,8 +56,18 @@ def map_companions(arguments: Namespace) -> None:
         )  # fmt: skip
         lines.append(repr(nulls))
     with refuse_bad_use(FileExistsError, PermissionError):
-        found.write(folder, pair=pair, overwrite=arguments.overwrite)
+        found.write(folder, pair=pair, confirmed=confirmed, overwrite=arguments.overwrite)
     if not arguments.quiet:
         print("\n".join(lines))
         print(f"time {time.perf_counter() - begin:.1f} s{describe_memory()}")
         print(f"written to {folder}")
+
+
+def _choose_target(arguments: Namespace) -> Any:
+    """Return the target in pixels, or on the sky."""
+    if arguments.target is not None:
+        return tuple(arguments.target)
+    from astropy.coordinates import SkyCoord
+
+    with refuse_argument("--target-sky"):
+        return SkyCoord(*arguments.target_sky, unit="deg")

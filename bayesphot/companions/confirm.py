@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesphot.assemble import Report, assemble_result
 from bayesphot.catalog import Catalog, build_catalog
-from bayesphot.companions.stamp import keep_stamp
+from bayesphot.companions.stamp import find_target, keep_stamp
 from bayesphot.config import BasicPSFPhotometry, Sampler
 from bayesphot.config.describe import describe_run
 from bayesphot.config.run import Fitted
@@ -70,11 +70,18 @@ class Confirmation:
     companion: int
 
     def __repr__(self) -> str:
-        row = self.result.table[-1]
+        row = self.result.table[np.flatnonzero(self.result["id"] == self.companion)[0]]
         return (
             f"Confirmation(p_companion {self.p_companion:.3g}, ln(evidence ratio) "
             f"{self.log_evidence_ratio:.2f} +- {self.log_evidence_ratio_err:.2f}; companion at "
             f"({row['x_median']:.2f}, {row['y_median']:.2f}), engine {row['engine']})"
+        )
+
+    def summary(self) -> str:
+        """Return what the samplers say, one line of text."""
+        return (
+            f"by sampling: p_companion {self.p_companion:.4g}, ln(evidence ratio) "
+            f"{self.log_evidence_ratio:.2f} +- {self.log_evidence_ratio_err:.2f}"
         )
 
     def pair(
@@ -130,8 +137,9 @@ def confirm_companion(
     from scipy.special import expit, logit
 
     looped = fitted.looped
-    scene = replace(looped.scene, pixels=keep_stamp(looped))
-    scene = replace(scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], fwhm))
+    k = find_target(looped)
+    scene = replace(looped.scene, pixels=keep_stamp(looped, k))
+    scene = replace(scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], k, fwhm))
     target_flux = best.flux / best.flux_ratio
     pdf = prior.flux if prior.flux is not None else prior.flux_ratio.scaled(target_flux)
     density = ScenePrior(1.0 / area, pdf)
@@ -166,13 +174,13 @@ def confirm_companion(
     )
 
 
-def _widen(catalog: Catalog, flux: np.ndarray, fwhm: float) -> Catalog:
-    """Return the catalogue with wide priors of the fluxes, and that of the target's place."""
+def _widen(catalog: Catalog, flux: np.ndarray, k: int, fwhm: float) -> Catalog:
+    """Return the catalogue with wide priors of the fluxes, and that of the place of target k."""
     n = len(catalog)
     columns: dict[str, np.ndarray] = {
         f"{name}_prior_{part}": np.full(n, np.nan) for name in "xy" for part in ("mean", "sd")
     }
     columns |= {"flux_prior_mean": flux.copy(), "flux_prior_sd": WIDE * np.abs(flux)}
     for name, value in (("x", catalog.x), ("y", catalog.y)):
-        columns[f"{name}_prior_mean"][0], columns[f"{name}_prior_sd"][0] = value[0], fwhm
+        columns[f"{name}_prior_mean"][k], columns[f"{name}_prior_sd"][k] = value[k], fwhm
     return replace(catalog, extra={**catalog.extra, **columns})

@@ -281,6 +281,7 @@ def _describe(bench: Bench, n: int, seed: int) -> dict:
         "target": [float(number) for number in numbers],
         "prior": repr(search.prior),
         "places": int(bench.x.size),
+        "light_variance": float(search.stamp.light_variance),
     }
 
 

@@ -31,6 +31,7 @@ from bayesphot.execute import Workers
 
 if TYPE_CHECKING:
     from astropy.table import QTable
+    from astropy.units import UnitBase
     from matplotlib.figure import Figure
 
 __all__ = ["Companion", "CompanionMap"]
@@ -45,7 +46,7 @@ class Companion(NamedTuple):
     x, y : float
         Place, image pixels.
     flux, flux_err : float
-        Most likely flux there, and its standard error, numbers in the image's unit times pixel.
+        Most likely flux there, and its standard error, numbers in `CompanionMap.flux_unit`.
     flux_ratio : float
         Over the flux that the target then has.
     separation : float
@@ -75,14 +76,16 @@ class CompanionMap:
     log_bayes_factor : ndarray of float (ny, nx)
         ln of the evidence with a companion at this very place over that without one.
     flux, flux_err : ndarrays of float (ny, nx)
-        Most likely flux of a companion there, and its standard error, numbers in the image's unit
-        times pixel: place known, all else free.
+        Most likely flux of a companion there, and its standard error, numbers in `flux_unit`: place
+        known, all else free.
     target : tuple of float
-        x, y and flux of the target as fitted alone.
+        x, y and flux (in `flux_unit`) of the target as fitted alone.
     prior : CompanionPrior
         Of the companion.
     fwhm : float
         Of the PSF, pixels.
+    notes : tuple of str
+        What else to know: a saturated core, a PSF whose stamp is small.
 
     Examples
     --------
@@ -106,6 +109,7 @@ class CompanionMap:
     target: tuple[float, float, float]
     prior: CompanionPrior
     fwhm: float
+    notes: tuple[str, ...]
     _places: Weighed
     _search: Search
     _phot: BasicPSFPhotometry
@@ -118,6 +122,17 @@ class CompanionMap:
             f"({self.target[0]:.2f}, {self.target[1]:.2f}): p_companion {self.p_companion:.3g}, "
             f"best at ({best.x:.2f}, {best.y:.2f}), flux ratio {best.flux_ratio:.3g})"
         )
+
+    @property
+    def flux_unit(self) -> UnitBase | None:
+        """Unit of all fluxes: that of the image times pixel; None for an image without one.
+
+        Arrays are numbers in it (``found.flux * found.flux_unit``); tables and files carry it.
+        """
+        from astropy import units as u
+
+        unit = self._fitted.image.unit
+        return None if unit is None else unit * u.pix
 
     @property
     def separation(self) -> np.ndarray:
@@ -171,8 +186,8 @@ class CompanionMap:
         Returns
         -------
         ndarray of float (ny, nx)
-            In the image's unit times pixel; infinite where a place cannot be told apart from the
-            target.
+            Numbers in `flux_unit`; infinite where a place cannot be told apart from the
+            target, and on saturated pixels.
 
         Raises
         ------
@@ -184,7 +199,7 @@ class CompanionMap:
         if not 0.0 < check_number("prob", prob) < 1.0:
             raise ValueError(f"prob must lie between 0 and 1, found {prob!r}")
         with np.errstate(invalid="ignore"):
-            z = np.where(np.isfinite(self.flux_err), self.flux / self.flux_err, 0.0)
+            z = np.where(np.isfinite(self.flux_err), self.z, 0.0)
             # From the upper end, where little is left for z far below 0.
             above = (1.0 - prob) * ndtr(z)
             limit = self.flux + self.flux_err * -ndtri(above)
@@ -202,8 +217,7 @@ class CompanionMap:
         Returns
         -------
         ndarray of float (ny, nx)
-            Over the flux of the target as fitted alone; infinite where a place cannot be told apart
-            from it.
+            Over the flux of the target as fitted alone; infinite as `upper_limit` is.
 
         Raises
         ------
@@ -228,12 +242,18 @@ class CompanionMap:
         -------
         QTable
             ``separation`` (pixels), the medians over all angles of ``contrast`` and of
-            ``upper_limit``, as flux ratios, and ``delta_mag`` of the first.
+            ``upper_limit``, as flux ratios, ``delta_mag`` of the first, and ``n_places``, how many
+            places at this separation are independent: the circle in widths of the PSF.
 
         Raises
         ------
         ValueError
             As of `contrast` and `upper_limit`.
+
+        Notes
+        -----
+        The errors are those of the noise of the pixels, which is known; they are not measured from
+        the scatter between few places, and need no Student t (Mawet et al. 2014) near the target.
         """
         from astropy.table import QTable
 
@@ -248,6 +268,8 @@ class CompanionMap:
         table["contrast"] = [float(np.median(contrast[here])) for here in rings]
         table["delta_mag"] = -2.5 * np.log10(table["contrast"])
         table["upper_limit"] = [float(np.median(limit[here])) for here in rings]
+        around = 2.0 * np.pi * np.asarray(table["separation"]) / self.fwhm
+        table["n_places"] = np.maximum(np.round(around), 1).astype(int)
         table.meta |= {"n_sigma": n_sigma, "prob": prob, "fwhm": self.fwhm}
         return table
 
@@ -265,7 +287,8 @@ class CompanionMap:
         Returns
         -------
         QTable
-            ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws.
+            ``x``, ``y``, ``flux``, ``x_target``, ``y_target`` and ``flux_target``: joint draws,
+            fluxes in `flux_unit`.
 
         Raises
         ------
@@ -276,7 +299,11 @@ class CompanionMap:
 
         check_integer("n", n, least=1)
         rng = np.random.default_rng(check_integer("seed", seed, least=0))
-        return QTable(draw_companions(self._search, self._places, n, rng))
+        table = QTable(draw_companions(self._search, self._places, n, rng))
+        if self.flux_unit is not None:
+            for name in ("flux", "flux_target"):
+                table[name] = table[name] * self.flux_unit
+        return table
 
     def calibrate_false_positives(
         self, n: int = 2000, *, seed: int = 0, n_jobs: int = 1, progress_bar: bool = False
@@ -327,6 +354,9 @@ class CompanionMap:
     ) -> Completeness:
         """
         Put companions into images of the target and count those found.
+
+        Where the noise model has a gain (`CCDNoise`, `PoissonNoise`) a companion's light brings its
+        own photon noise; with an ``error`` alone it does not.
 
         Parameters
         ----------
@@ -450,28 +480,36 @@ class CompanionMap:
         draws = self.draw(n, seed)
         one = {name: np.asarray(draws[f"{name}_target"])[None] for name in ("x", "y", "flux")}
         two = {name: np.asarray(draws[name])[None] for name in ("x", "y", "flux")}
-        remarks = (f"given that there is a companion: p_companion {self.p_companion:.3g}",)
+        given = f"given that there is a companion: p_companion {self.p_companion:.3g}"
+        remarks = (given, *self.notes)
         return make_pair(one, two, orientation, ids=(1, 2), remarks=remarks, ci_prob=CI_PROB)
 
     def summary(self) -> str:
         """Return what the map says, a few lines of text."""
         best, curve = self.best, self.contrast_curve()
+        unit = "" if self.flux_unit is None else f" {self.flux_unit}"
         x, y, flux = self.target
         chosen = curve["separation"] >= 0.99 * self.fwhm
         limit = float(curve["delta_mag"][chosen][0]) if chosen.any() else math.nan
         return "\n".join(
             [
-                f"target: x {x:.3f}, y {y:.3f}, flux {flux:.6g}",
+                f"target: x {x:.3f}, y {y:.3f}, flux {flux:.6g}{unit}",
                 f"p_companion {self.p_companion:.4g} (before: {self.prior.probability:g}), "
                 f"ln(evidence ratio) {self.log_evidence_ratio:.2f}",
                 f"most likely: x {best.x:.3f}, y {best.y:.3f}, flux {best.flux:.6g} +- "
-                f"{best.flux_err:.3g}, flux ratio {best.flux_ratio:.4g}",
+                f"{best.flux_err:.3g}{unit}, flux ratio {best.flux_ratio:.4g}",
                 f"limit of five errors at one FWHM, place known: {limit:.2f} mag",
+                *self.notes,
             ]
         )
 
     def write(
-        self, folder: str | Path, *, pair: PairPosterior | None = None, overwrite: bool = False
+        self,
+        folder: str | Path,
+        *,
+        pair: PairPosterior | None = None,
+        confirmed: Confirmation | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """
         Write map, limits and the pair's table.
@@ -484,6 +522,9 @@ class CompanionMap:
             separation; ``companion.ecsv`` the summary of the pair; ``map.png`` the picture.
         pair : PairPosterior, optional
             Written in place of ``pair()``.
+        confirmed : Confirmation, optional
+            Its evidence stands beside that of the map in the header of ``companion.ecsv``, and its
+            pair is written where none is given.
         overwrite : bool
             Whether files of these names may be replaced.
 
@@ -494,7 +535,9 @@ class CompanionMap:
         """
         from bayesphot.companions.files import write_map
 
-        return write_map(self, Path(folder), pair or self.pair(), overwrite=overwrite)
+        if pair is None:
+            pair = self.pair() if confirmed is None else confirmed.pair()
+        return write_map(self, Path(folder), pair, confirmed, overwrite=overwrite)
 
     def plot(self, *, path=None) -> Figure:
         """

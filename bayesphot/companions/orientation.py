@@ -84,7 +84,7 @@ def read_orientation(
             raise ValueError("wcs holds scale and north: leave out pixel_scale and north")
         usable, problem = find_usable(wcs, shape)
         if usable is None:
-            raise ValueError(f"wcs {problem or 'must be celestial'}, found {wcs!r}")
+            raise ValueError(f"wcs {problem or f'must have celestial axes, found {_name(wcs)}'}")
         return Orientation(wcs=usable)
     if pixel_scale is None and north is None:
         return Orientation(wcs=rebuild_wcs(kept)) if isinstance(kept, Mapping) else Orientation()
@@ -92,6 +92,14 @@ def read_orientation(
     if scale is not None:
         check_number("pixel_scale", scale, above=0.0)
     return Orientation(scale, _read_angle("north", north, (u.deg,)), bool(flipped))
+
+
+def _name(wcs) -> str:
+    """Return the axes of a WCS, or what else it is."""
+    axes = getattr(getattr(wcs, "wcs", None), "ctype", None)
+    if axes is None:
+        return type(wcs).__name__
+    return ", ".join(repr(str(axis)) for axis in axes)
 
 
 def _read_angle(name: str, value, units) -> float | None:

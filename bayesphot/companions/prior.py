@@ -25,7 +25,8 @@ class CompanionPrior:
     flux_ratio : Prior
         Of companion over target, proper: ``LogUniform(1e-3, 1)`` is flat in magnitudes.
     flux : Prior, optional
-        Of the companion's flux itself; ``flux_ratio`` then does not count.
+        Of the companion's flux itself, numbers in the image's unit times pixel; ``flux_ratio`` then
+        does not count.
 
     Raises
     ------

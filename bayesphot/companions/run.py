@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from bayesphot.checks import check_integer, check_number
 from bayesphot.companions.grid import make_square, search_grid
 from bayesphot.companions.map import CompanionMap
 from bayesphot.companions.prior import CompanionPrior
-from bayesphot.companions.stamp import cut_stamp
+from bayesphot.companions.region import Region, choose_region
+from bayesphot.companions.stamp import cut_stamp, find_target
+from bayesphot.companions.starts import list_starts, read_target
 from bayesphot.companions.weigh import open_search
 from bayesphot.config import BasicPSFPhotometry
 from bayesphot.config.run import Fitted, fit_image
-from bayesphot.flags import decode_flags
-from bayesphot.psf import describe_psf
+from bayesphot.flags import Flag
+from bayesphot.psf import PSFConfig, describe_psf
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 __all__ = ["companion_map"]
 
-#: Default radius of the region searched, and distance of the places, in FWHM.
-RADIUS, STEP = 3.0, 0.1
-#: What is left of the fit box beyond the region searched, in FWHM.
-BORDER = 2.0
-#: Steps from the target to the border of the region, at most.
-MOST_STEPS = 100
-#: A neighbour this near to the target, in FWHM, cannot be told apart from it.
-INSEPARABLE = 0.25
+#: x, y and flux of the target.
+N_TARGET = 3
 
 
 def companion_map(
@@ -65,19 +59,24 @@ def companion_map(
         As for a run: `BasicPSFPhotometry`.
     psf_model : astropy.modeling.Fittable2DModel
         The PSF, of fixed shape.
-    target : (float, float)
-        x and y of the target, pixels; its place has a normal prior of one FWHM about there.
-    neighbours : Table, optional
-        ``x_0``, ``y_0`` of other sources that are known: fitted together with the target.
+    target : (float, float) or SkyCoord
+        x and y of the target, pixels (also as Quantities), or its place on the sky of the image;
+        it has a normal prior of one FWHM about there.
+    neighbours : table or SkyCoord, optional
+        Other sources that are known, in any spelling of a run's ``positions``, on the sky too:
+        fitted together with the target. Those that shine on no pixel of the fit box are left out.
     noise, bkg_estimator, fit_background, psf_error, saturation
         As for a run.
     radius : float, optional
-        Half side of the square region searched about `target`, pixels. Default 3 FWHM.
+        Half side of the square region searched about `target`, pixels. Default 3 FWHM, or less
+        where the stamp of a PSF given as an image ends before.
     step : float, optional
         Distance of the places, pixels, about; so that they fill the region. Default a tenth of the
         FWHM.
     box : int, optional
-        Side of the fit box, odd, pixels. Default two FWHM more than the region on each side.
+        Side of the fit box, odd, pixels. Default two FWHM more than the region on each side, or to
+        the end of the PSF's stamp: the target's light beyond it is in no model, and looks like
+        companions.
     prior : CompanionPrior, optional
         Of a companion. Default ``CompanionPrior()``.
 
@@ -90,8 +89,9 @@ def companion_map(
     TypeError
         If an argument has the wrong type.
     ValueError
-        If the target lies off the image or cannot be measured, a neighbour lies on it, a number is
-        out of its range, or there would be more than 201 x 201 places.
+        If the target lies off the image or cannot be measured, is on the sky and the image has no
+        WCS, a neighbour lies on it, a number is out of its range or not in pixels, the PSF's stamp
+        ends within the radius, or there would be more than 201 x 201 places.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def companion_map(
     >>> found.p_companion > 0.99
     True
     """
-    place = _read_target(target)
+    place = read_target(target, image)
     prior = _read_prior(prior)
     psf = describe_psf(psf_model)
     if psf.free_shapes:
@@ -115,30 +115,24 @@ def companion_map(
             "off)"
         )
     fwhm = psf.fwhm
-    radius = RADIUS * fwhm if radius is None else check_number("radius", radius, above=0.0)
-    step = STEP * fwhm if step is None else check_number("step", step, above=0.0)
-    if not step <= radius:
-        raise ValueError(f"step must be at most the radius, {radius:g}, found {step:g}")
-    if radius / step > MOST_STEPS:
-        raise ValueError(
-            f"radius={radius:g} and step={step:g} make too many places: at most {MOST_STEPS} steps "
-            "to the radius"
-        )
-    least = 2 * math.ceil(radius) + 1
-    if box is None:
-        box = 2 * math.ceil(radius + BORDER * fwhm) + 1
-    elif check_integer("box", box, least=least) % 2 == 0:
-        raise ValueError(f"box must be odd, found {box}")
+    region = choose_region(psf, radius, step, box)
     phot = BasicPSFPhotometry(
-        psf_model=psf_model, fitshape=box, noise=noise, bkg_estimator=bkg_estimator,
+        psf_model=psf_model, fitshape=region.box, noise=noise, bkg_estimator=bkg_estimator,
         fit_background=fit_background, psf_error=psf_error, saturation=saturation, sampler=False,
     )  # fmt: skip
-    fitted = _fit_target(phot, image, error, mask, _list_starts(place, neighbours, fwhm))
-    search = open_search(cut_stamp(fitted.looped), fwhm, prior)
-    x, y, step = make_square(place, radius, step)
+    end = 0.5 * region.box + float(psf.find_end(_make_unit(psf))[0])
+    starts = list_starts(place, neighbours, image, fwhm=fwhm, reach=end)
+    fitted = _fit_target(phot, image, error, mask, starts, region.box)
+    stamp = cut_stamp(fitted.looped, find_target(fitted.looped))
+    if np.count_nonzero(stamp.weight) <= N_TARGET + len(stamp.columns):
+        # The run's own box of a saturated star grows.
+        _refuse_target(fitted, place, region.box)
+    search = open_search(stamp, fwhm, prior)
+    x, y, step = make_square(place, region.radius, region.step)
     search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
     places = coarse.join(fine)
-    information = coarse.information.reshape(x.shape)
+    hidden = _find_hidden(fitted, x, y)
+    information = np.where(hidden, 0.0, coarse.information.reshape(x.shape))
     with np.errstate(divide="ignore"):
         flux_err = 1.0 / np.sqrt(information)
     own = search.stamp.target
@@ -151,20 +145,12 @@ def companion_map(
         (float(own[0]), float(own[1]), float(own[2])),
         prior,
         fwhm,
+        _list_notes(fitted, place, psf, region, hidden),
         places,
         search,
         phot,
         fitted,
     )
-
-
-def _read_target(target) -> tuple[float, float]:
-    """Return the target's place."""
-    try:
-        x, y = target
-    except (TypeError, ValueError):
-        raise TypeError(f"target must be a pair (x, y) of pixels, found {target!r}") from None
-    return check_number("target x", x), check_number("target y", y)
 
 
 def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
@@ -176,35 +162,54 @@ def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:
     return prior
 
 
-def _fit_target(phot, image, error, mask, starts: Table) -> Fitted:
+def _make_unit(psf: PSFConfig) -> np.ndarray:
+    """Return the state (1, C) of a unit source."""
+    return np.concatenate([[0.0, 0.0, 1.0], psf.columns_start])[None]
+
+
+def _fit_target(phot, image, error, mask, starts: Table, box: int) -> Fitted:
     """Return the fits of the target, the first of the starts, and its neighbours."""
     fitted = fit_image(phot, image, error, mask, starts, depth=2)
-    looped = fitted.looped
-    if len(looped.row) == 0 or looped.row[0] != 0:
-        why = ", ".join(decode_flags(int(looped.catalog.flags[0]))) or "no good pixel"
-        place = (float(starts["x_0"][0]), float(starts["y_0"][0]))
-        raise ValueError(f"the target at {place} cannot be measured: {why}")
+    if 0 not in fitted.looped.row:
+        _refuse_target(fitted, (float(starts["x_0"][0]), float(starts["y_0"][0])), box)
     return fitted
 
 
-def _list_starts(place: tuple[float, float], neighbours, fwhm: float) -> Table:
-    """Return target and neighbours as a table of starts, all of one group."""
-    from astropy.table import Table, vstack
+def _refuse_target(fitted: Fitted, place: tuple[float, float], box: int) -> NoReturn:
+    """Raise ValueError for a target that cannot be measured, and say why."""
+    n_y, n_x = fitted.image.shape
+    if int(fitted.looped.catalog.flags[0]) & Flag.OFF_IMAGE:
+        why = f"it lies off the image of {n_x} x {n_y} pixels"
+    else:
+        why = f"its fit box of {box} x {box} pixels has too few good ones"
+        if fitted.image.saturated is not None:
+            why += ", saturated ones being masked: a larger box= reaches its wings"
+    raise ValueError(f"the target at ({place[0]:g}, {place[1]:g}) cannot be measured: {why}")
 
-    table = Table({"x_0": [place[0]], "y_0": [place[1]]})
-    if neighbours is not None and len(neighbours):
-        more = Table(neighbours)
-        if not {"x_0", "y_0"} <= set(more.colnames):
-            raise ValueError(
-                f"neighbours must have the columns x_0 and y_0, found {', '.join(more.colnames)}"
-            )
-        x, y = (np.asarray(more[name], dtype=float) for name in ("x_0", "y_0"))
-        apart = np.hypot(x - place[0], y - place[1])
-        if not (apart > INSEPARABLE * fwhm).all():
-            raise ValueError(
-                f"neighbours must have finite places more than {INSEPARABLE * fwhm:.2g} pixels "
-                f"from the target, found one at a distance of {np.min(apart):.2g}"
-            )
-        table = vstack([table, Table({"x_0": x, "y_0": y})])
-    table["group_id"] = 1
-    return table
+
+def _find_hidden(fitted: Fitted, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return which places lie on saturated pixels: of a companion there only wings are seen."""
+    saturated = fitted.image.saturated
+    if saturated is None:
+        return np.zeros(x.shape, dtype=bool)
+    n_y, n_x = saturated.shape
+    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
+    inside = (row >= 0) & (row < n_y) & (column >= 0) & (column < n_x)
+    return inside & saturated[np.clip(row, 0, n_y - 1), np.clip(column, 0, n_x - 1)]
+
+
+def _list_notes(
+    fitted: Fitted, place: tuple[float, float], psf: PSFConfig, region: Region, hidden: np.ndarray
+) -> tuple[str, ...]:
+    """Return what is to be known of a search."""
+    notes = []
+    if _find_hidden(fitted, *(np.array([side]) for side in place)).any():
+        notes.append("the target's core is saturated: it is measured from its wings")
+    if hidden.any():
+        notes.append(f"no limits at {hidden.sum()} places on saturated pixels")
+    if region.cut:
+        notes.append(
+            f"the PSF's stamp ends {psf.stamp:g} pixels from its middle: radius "
+            f"{region.radius:g}, fit box {region.box}"
+        )
+    return tuple(notes)

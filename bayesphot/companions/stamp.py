@@ -16,7 +16,7 @@ from bayesphot.psf import PSFConfig
 from bayesphot.render import render_sources
 from bayesphot.scene import Scene
 
-__all__ = ["Stamp", "cut_stamp", "keep_stamp"]
+__all__ = ["Stamp", "cut_stamp", "find_target", "keep_stamp"]
 
 #: Step of the derivatives of a neighbour's image, pixels.
 STEP = 1e-3
@@ -43,6 +43,8 @@ class Stamp:
         Of their normal priors about 0.
     psf : PSFConfig
         The PSF.
+    light_variance : float
+        Variance that one unit of light more would add to that of a pixel.
     """
 
     window: tuple[int, int, int, int]
@@ -53,9 +55,15 @@ class Stamp:
     columns: np.ndarray
     precision: np.ndarray
     psf: PSFConfig
+    light_variance: float
 
 
-def cut_stamp(looped: LoopResult, k: int = 0) -> Stamp:
+def find_target(looped: LoopResult) -> int:
+    """Return where in a fitted scene, which is in order of places, the first position is."""
+    return int(np.flatnonzero(looped.row == 0)[0])
+
+
+def cut_stamp(looped: LoopResult, k: int) -> Stamp:
     """Return the stamp of a source of a fitted scene: its fit box.
 
     Parameters
@@ -97,10 +105,11 @@ def cut_stamp(looped: LoopResult, k: int = 0) -> Stamp:
         np.concatenate(parts),
         np.concatenate(precisions),
         psf,
+        pixels.noise.light_variance,
     )
 
 
-def keep_stamp(looped: LoopResult, k: int = 0) -> Pixels:
+def keep_stamp(looped: LoopResult, k: int) -> Pixels:
     """Return the pixels of a fitted scene with those outside the stamp of a source left out."""
     pixels = looped.scene.pixels
     r0, r1, c0, c1 = _find_box(looped, k)

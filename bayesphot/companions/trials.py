@@ -44,11 +44,14 @@ class Bench:
 
     def simulate(self, rng: np.random.Generator, companion=None) -> np.ndarray:
         """Return weighted data (P,) of the target, with a companion (x, y, flux) or without."""
-        good = self.search.stamp.weight > 0.0
-        data = self.model + np.where(good, rng.standard_normal(good.size), 0.0)
-        if companion is not None:
-            data = data + self._render(*companion)
-        return data
+        stamp = self.search.stamp
+        noise = np.where(stamp.weight > 0.0, rng.standard_normal(stamp.weight.size), 0.0)
+        if companion is None:
+            return self.model + noise
+        light = self._render(*companion)
+        # Its own photons: the weights are those of the target alone.
+        added = stamp.light_variance * np.sqrt(stamp.weight) * light
+        return self.model + light + noise * np.sqrt(1.0 + np.maximum(added, 0.0))
 
     @property
     def target(self) -> tuple[float, float, float]:

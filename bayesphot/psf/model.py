@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -69,6 +70,9 @@ class PSFConfig:
         Share of the flux on the PSF's own stamp, by its own normalisation.
     core : float
         Least sigma of the core before the integration over the pixel, pixels.
+    stamp : float
+        Half side of the largest square about the source that a PSF given as images fills, pixels;
+        infinite where its light ends before, and of one given by a formula.
     constants : dict of str to float
         Shapes of the model that a table holds at these values: shown, but in no state.
     """
@@ -82,6 +86,7 @@ class PSFConfig:
     numbers: np.ndarray
     enclosed_fraction: float = 1.0
     core: float = 0.0
+    stamp: float = math.inf
     constants: dict[str, float] = field(default_factory=dict)
 
     @cached_property

@@ -17,6 +17,8 @@ __all__ = ["GriddedPSF", "ImagePSF", "PolynomialPSF", "SampledPSF", "describe_im
 
 #: Least side of an image, in its pixels: what one cubic spline spans.
 LEAST_SIDE = 4
+#: Share of its peak under which an image has no light left to cut off.
+DARK = 1e-5
 
 
 def read_oversampling(value: Any) -> tuple[int, int]:
@@ -140,7 +142,24 @@ def describe_images(
         fwhm=find_fwhm(mean, oversampling) * width,
         numbers=build_table(images, oversampling, (origin[1], origin[0]), places, degree),
         enclosed_fraction=float(mean.sum() / share),
+        stamp=width * _find_stamp(mean, oversampling, origin),
     )
+
+
+def _find_stamp(
+    image: np.ndarray, oversampling: tuple[int, int], origin: tuple[float, float]
+) -> float:
+    """Return how far from the source the nearest edge of an image is, pixels.
+
+    Infinite where the image is dark at all its edges.
+    """
+    rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    if np.abs(rim).max() <= DARK * image.max():
+        return np.inf
+    (n_y, n_x), (x, y) = image.shape, origin
+    # An image ends with its last pixel, not in the middle of it.
+    sides = [(y + 0.5, n_y - 0.5 - y), (x + 0.5, n_x - 0.5 - x)]
+    return float(min(min(s) / step for s, step in zip(sides, oversampling, strict=True)))
 
 
 class SampledPSF(Fittable2DModel):

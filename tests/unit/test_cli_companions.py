@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.wcs import WCS
 
 import bayesphot as bp
 from bayesphot.cli import main
@@ -21,8 +22,18 @@ def image(tmp_path_factory):
     return path
 
 
-def call(image, folder, *more) -> int:
-    common = ["companions", str(image), "--target", "15", "15", "--sigma", "1.5", "--error", "10"]
+@pytest.fixture(scope="module")
+def sky_image(image):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    wcs.wcs.crpix, wcs.wcs.crval, wcs.wcs.cdelt = (16.0, 16.0), (83.0, -10.0), (-1e-5, 1e-5)
+    path = image.parent / "sky.fits"
+    fits.writeto(path, fits.getdata(image), wcs.to_header())
+    return path
+
+
+def call(image, folder, *more, target=("--target", "15", "15")) -> int:
+    common = ["companions", str(image), *target, "--sigma", "1.5", "--error", "10"]
     return main([*common, "--radius", "6", "--out", str(folder), *more])
 
 
@@ -41,10 +52,59 @@ def test_an_image_gives_map_pair_limits_and_picture(image, tmp_path, capsys):
     assert abs(row["position_angle_median"][0].value - 29.6) < 12.0
 
 
+def test_a_confirmed_companion_has_its_evidence_with_an_error(image, tmp_path, capsys):
+    folder = tmp_path / "out"
+    assert call(image, folder, "--confirm", "--pixel-scale", "0.1") == 0
+    printed = capsys.readouterr().out
+    assert "by sampling: p_companion 1, ln(evidence ratio)" in printed
+    assert "given that there is a companion" not in printed
+    table = QTable.read(folder / "companion.ecsv")
+    by_map, by_draws = (
+        table.meta[name] for name in ("log_evidence_ratio", "confirmed_log_evidence_ratio")
+    )
+    assert by_draws == pytest.approx(by_map, abs=0.3)
+    assert 0.0 < table.meta["confirmed_log_evidence_ratio_err"] < 0.2
+    assert table["separation_arcsec_median"][0].value == pytest.approx(0.34, abs=0.08)
+
+
+def test_a_target_on_the_sky_is_that_of_its_pixels(image, sky_image, tmp_path, capsys):
+    assert call(image, tmp_path / "pixels") == 0
+    assert call(sky_image, tmp_path / "sky", target=("--target-sky", "83", "-10")) == 0
+    one, two = (
+        fits.getheader(tmp_path / name / "map.fits")["X_TARGET"] for name in ("pixels", "sky")
+    )
+    assert one == pytest.approx(two, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "word"),
+    [
+        ("83", "-100", "--target-sky"),
+        ("263", "10", "must have a place"),
+        ("83", "nan", "must be a number"),
+        ("83.01", "-10", "off the image"),
+    ],
+)
+def test_a_bad_target_on_the_sky_is_one_line(sky_image, tmp_path, capsys, ra, dec, word):
+    try:
+        code = call(sky_image, tmp_path / "out", target=("--target-sky", ra, dec))
+    except SystemExit as left:
+        code = left.code
+    text = capsys.readouterr().err
+    assert (code, text.count("\n")) == (2, 1)
+    assert word in text
+
+
+def test_a_target_on_the_sky_needs_a_wcs(image, tmp_path, capsys):
+    assert call(image, tmp_path / "out", target=("--target-sky", "83", "-10")) == 2
+    assert "no celestial WCS" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "word"),
     [
-        (("--target", "200", "15"), "cannot be measured"),
+        (("--target", "200", "15"), "off the image of 31 x 31"),
+        (("--target-sky", "83", "10"), "not allowed with"),
         (("--probability", "2"), "probability"),
         (("--flux-ratio", "1", "0.1"), "low"),
         (("--step", "100"), "step"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import bayesphot as bp
 from bayesphot.companions import Completeness, FalsePositives
+from bayesphot.companions.trials import open_bench
 
 SIGMA = 1.5
 FWHM = 2.3548 * SIGMA
@@ -133,3 +135,60 @@ def test_they_show_themselves(nulls, tmp_path):
     path = tmp_path / "completeness.png"
     done.plot(path=path)
     assert path.stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("noise", "per_light"),
+    [
+        (bp.CCDNoise(gain=0.5, read_noise=5.0), 2.0),
+        (bp.CCDNoise(gain=0.5, read_noise=5.0, correlation=1.5), 4.5),
+        (bp.PoissonNoise(), 1.0),
+        (None, 0.0),
+    ],
+)
+def test_a_companion_brings_its_own_photon_noise(noise, per_light):
+    scene = bp.simulate_scene(
+        (31, 31), sources={"x_0": [15.2], "y_0": [14.8], "flux": [3000.0]}, sigma=SIGMA,
+        background=100.0, noise=10.0, seed=6,
+    )  # fmt: skip
+    error = scene.error if noise is None else None
+    found = bp.companion_map(
+        scene.image, bp.IntegratedGaussianPRF(sigma=SIGMA), (15.0, 15.0), error=error, noise=noise,
+        radius=5.0, box=21, bkg_estimator=100.0,
+    )  # fmt: skip
+    bench = open_bench(found._search, (15.0, 15.0), 5.0)
+    n, weight = 2000, found._search.stamp.weight
+    companion = (18.0, 15.0, 20000.0)
+    data = np.array([bench.simulate(np.random.default_rng([1, k]), companion) for k in range(n)])
+    alone = np.array([bench.simulate(np.random.default_rng([2, k])) for k in range(n)])
+    light = (data.mean(axis=0) - bench.model) / np.sqrt(weight)
+    bright = light > 100.0
+    assert bright.sum() > 10
+    added = (data.var(axis=0) - alone.var(axis=0)) / weight
+    # The sum of independent variances, each with the error sqrt(2 / n), 4 errors of both.
+    error = np.sqrt(
+        2.0 / n * np.sum(((data.var(axis=0) + alone.var(axis=0)) / weight)[bright] ** 2)
+    )
+    assert abs(added[bright].sum() - per_light * light[bright].sum()) < 4.0 * error
+    assert error < 0.2 * 20000.0
+
+
+def test_photon_noise_of_a_companion_scatters_its_evidence():
+    scene = bp.simulate_scene(
+        (31, 31), sources={"x_0": [15.2], "y_0": [14.8], "flux": [300.0]}, sigma=SIGMA,
+        background=2.0, noise=2.0**0.5, seed=6,
+    )  # fmt: skip
+    found = bp.companion_map(
+        scene.image, bp.IntegratedGaussianPRF(sigma=SIGMA), (15.0, 15.0), radius=5.0, box=21,
+        noise=bp.CCDNoise(gain=1.0, read_noise=0.0), bkg_estimator=2.0,
+    )  # fmt: skip
+    search = found._search
+    silent = replace(search, stamp=replace(search.stamp, light_variance=0.0))
+    scatter = []
+    for each in (search, silent):
+        bench = open_bench(each, (15.0, 15.0), 5.0)
+        rng, n = np.random.default_rng(1), 200
+        logs = [bench.find_evidence(bench.simulate(rng, (20.0, 15.0, 150.0))) for _ in range(n)]
+        scatter.append(np.std(logs))
+    # At its peak the sky's variance is 2 and its own 10; each standard deviation is known to 5 %.
+    assert scatter[0] > 1.4 * scatter[1]

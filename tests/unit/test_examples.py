@@ -70,6 +70,6 @@ def test_notebook_shows_diagnostics_of_arviz(path):
     assert "az.rhat(" in source
 
 
-def test_the_three_notebooks_of_the_index_are_there():
+def test_the_notebooks_of_the_index_are_there():
     index = (EXAMPLES.parent / "docs" / "index.md").read_text()
     assert set(re.findall(r"examples/(\w+)\.ipynb", index)) == set(NAMES)

@@ -516,7 +516,7 @@ def test_a_pair_needs_two_sources_that_were_sampled():
         ({"flipped": True}, ValueError, "flipped is the parity about north"),
         ({"wcs": make_wcs(), "pixel_scale": 0.1}, ValueError, "wcs holds scale and north"),
         ({"wcs": make_wcs(), "north": 0.1}, ValueError, "wcs holds scale and north"),
-        ({"wcs": WCS(naxis=2)}, ValueError, "wcs must be celestial"),
+        ({"wcs": WCS(naxis=2)}, ValueError, "wcs must have celestial axes"),
     ],
 )
 def test_wrong_arguments_are_named(options, error, text):
