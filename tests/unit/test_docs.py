@@ -34,7 +34,11 @@ runner = _load_runner()
 
 
 def _mask_numbers(text: str) -> str:
-    """Return the text with its layout and numbers taken out."""
+    """Return the text with its layout and numbers taken out.
+
+    Whether chains of a group are just long enough, or are run longer, is a matter of rounding.
+    """
+    text = re.sub(r"independence(, independence\+)?(?!\w)", "independence", text)
     return " ".join(re.sub(r"-{2,}", "", NUMBER.sub("#", text)).split())
 
 
