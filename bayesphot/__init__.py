@@ -185,6 +185,9 @@ if TYPE_CHECKING:
         PSFError as PSFError,
     )
     from .psf import (
+        combine_psfs as combine_psfs,
+    )
+    from .psf import (
         read_psf as read_psf,
     )
     from .psf import (
@@ -268,6 +271,7 @@ _MODULES = {
         "MoffatPRF",
         "PSFError",
         "PolynomialPSF",
+        "combine_psfs",
         "read_psf",
         "read_psf_error",
     ),

@@ -10,6 +10,7 @@ from bayesphot.psf.family import FittedShapes, ShapeFamily, list_foreign, read_f
 from bayesphot.psf.files import read_psf
 from bayesphot.psf.gaussian import IntegratedGaussianPRF
 from bayesphot.psf.model import PSFConfig
+from bayesphot.psf.reference import combine_psfs
 from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PSFError",
     "PolynomialPSF",
     "ShapeFamily",
+    "combine_psfs",
     "describe_psf",
     "is_other",
     "list_foreign",
