@@ -52,6 +52,10 @@ def choose_psf_error(arguments: Namespace) -> Any:
         return bp.PSFError(width=given)
     try:
         return bp.read_psf_error(given)
+    except FileNotFoundError as problem:
+        raise UsageError(
+            f"argument --psf-error: must be a number or a file, found {given!r}, and no such file"
+        ) from problem
     except (OSError, ValueError) as problem:
         raise UsageError(f"argument --psf-error: {problem}") from problem
 

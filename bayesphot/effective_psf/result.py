@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import QTable
 
 from bayesphot.psf import PSFError, make_error_hdu
+from bayesphot.psf.hdus import make_card
 
 __all__ = ["PSFBuild"]
 
@@ -158,17 +159,21 @@ class PSFBuild:
             raise FileExistsError(f"{path} is there already: overwrite=True replaces it")
         primary = fits.PrimaryHDU(np.asarray(self.psf.data))
         primary.header["OVERSAMP"] = (self.oversampling, "pixels of this image to one of the data")
-        primary.header["FWHM"] = (self.fwhm, "pixels of the data")
+        primary.header.append(make_card("FWHM", self.fwhm, "pixels of the data"))
         primary.header["NSTARS"] = (self.n_used, "stars it is made from")
         degree = getattr(self.psf, "degree", 0)
         if degree:
             primary.header["POLYDEG"] = (degree, "degree of the variation over the detector")
             places = zip("XY", self.psf.middle, self.psf.scale, self.psf.domain, strict=True)
             for axis, middle, scale, (low, high) in places:
-                primary.header[f"POLYMID{axis}"] = (middle, "place of u or v = 0, 0-based pixel")
-                primary.header[f"POLYSCL{axis}"] = (scale, "unit of u or v, pixels")
-                primary.header[f"POLYLOW{axis}"] = (low, "from here on the polynomial holds")
-                primary.header[f"POLYHI{axis}"] = (high, "up to here")
+                primary.header.extend(
+                    [
+                        make_card(f"POLYMID{axis}", middle, "place of u or v = 0, 0-based pixel"),
+                        make_card(f"POLYSCL{axis}", scale, "unit of u or v, pixels"),
+                        make_card(f"POLYLOW{axis}", low, "from here on the polynomial holds"),
+                        make_card(f"POLYHI{axis}", high, "up to here"),
+                    ]
+                )
         extensions = [primary, fits.ImageHDU(self.error, name="ERROR")]
         if self.psf_error is not None:
             extensions.append(make_error_hdu(self.psf_error))

@@ -101,8 +101,8 @@ def read_daophot(path: Path) -> ImagePSF | PolynomialPSF:
     images = images / 10.0 ** (0.4 * (ZERO_POINT - header.magnitude))
     if len(images) == 1:
         return ImagePSF(images[0], oversampling=step)
-    # u and v are 1 at the last pixel, and a pixel reaches half of one further.
-    domain = tuple((-1.0, 2.0 * middle + 1.0) for middle in header.middle)
+    # u and v are -1 at the first pixel and 1 at the last, and a pixel reaches half of one further.
+    domain = tuple((-0.5, 2.0 * middle + 0.5) for middle in header.middle)
     return PolynomialPSF(
         images, middle=header.middle, scale=header.middle, domain=domain, oversampling=step
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesphot.psf.error import PSFError
-from bayesphot.psf.hdus import read_hdus
+from bayesphot.psf.hdus import make_card, read_hdus
 from bayesphot.readers import ReadError
 
 __all__ = ["make_error_hdu", "read_psf_error"]
@@ -24,11 +24,11 @@ def make_error_hdu(error: PSFError) -> Any:
     from astropy.io import fits
 
     hdu = fits.ImageHDU(np.stack(error.images) if error.images else None, name=_NAME)
-    hdu.header[_WIDTH] = (error.width, "sd of the relative error of the width")
-    hdu.header[_WHITE] = (error.white, "error of each pixel over the PSF")
+    hdu.header.append(make_card(_WIDTH, error.width, "sd of the relative error of the width"))
+    hdu.header.append(make_card(_WHITE, error.white, "error of each pixel over the PSF"))
     hdu.header[_OVERSAMPLING] = (error.oversampling, "pixels of these images to one of the data")
     for j, sd in enumerate(error.sds, start=1):
-        hdu.header[f"{_SD}{j}"] = (sd, f"sd of the amplitude of mode {j}")
+        hdu.header.append(make_card(f"{_SD}{j}", sd, f"sd of the amplitude of mode {j}"))
     return hdu
 
 

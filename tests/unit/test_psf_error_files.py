@@ -46,6 +46,14 @@ def test_the_error_comes_back_as_it_was(tmp_path, error) -> None:
         np.testing.assert_array_equal(image, given)
 
 
+def test_no_digit_of_a_number_is_lost(tmp_path) -> None:
+    """Of numbers of 17 digits half are longer than the 20 characters that astropy writes."""
+    sds = [float(sd) for sd in 10 ** np.random.default_rng(7).uniform(-6.0, 0.0, 50)]
+    error = bp.PSFError(width=1e-5, white=2e-7 / 3, modes=[(np.ones((1, 1)), sd) for sd in sds])
+    found = bp.read_psf_error(write(tmp_path / "psf.fits", error))
+    assert (found.width, found.white, list(found.sds)) == (1e-5, 2e-7 / 3, sds)
+
+
 def test_the_file_is_that_of_the_psf(tmp_path) -> None:
     np.testing.assert_array_equal(bp.read_psf(write(tmp_path / "psf.fits")).data, BELL)
 
@@ -58,9 +66,8 @@ def test_the_error_of_a_built_psf_comes_back(tmp_path) -> None:
     build = bp.build_psf(scene.image, error=scene.error, size=17)
     build.write(tmp_path / "built.fits")
     found = bp.read_psf_error(tmp_path / "built.fits")
-    # The 20 characters of a header hold 14 digits or more of such numbers.
     given = build.psf_error
-    np.testing.assert_allclose([found.white, *found.sds], [given.white, *given.sds], rtol=1e-14)
+    assert (found.width, found.white, found.sds) == (given.width, given.white, given.sds)
     for image, given in zip(found.images, build.psf_error.images, strict=True):
         np.testing.assert_array_equal(image, given)
 
@@ -70,6 +77,22 @@ def spoil(path, value):
     write(path)
     with fits.open(path, mode="update") as hdus:
         hdus["MODES"].data[0, 3, 4] = value
+    return str(path)
+
+
+def reshape(path, data):
+    """Write a file whose modes are an array of another shape."""
+    hdu = make_error_hdu(ERROR)
+    hdu.data = data
+    fits.HDUList([fits.PrimaryHDU(BELL, fits.Header({"OVERSAMP": STEP})), hdu]).writeto(path)
+    return str(path)
+
+
+def write_table(path):
+    """Write a file in which a table has the name of the modes."""
+    table = fits.BinTableHDU.from_columns([fits.Column("SD", "D", array=np.ones(3))], name="MODES")
+    table.header.update({"WIDTHERR": 0.0, "WHITEERR": 0.01, "OVERSAMP": STEP, "SD1": 0.1})
+    fits.HDUList([fits.PrimaryHDU(BELL, fits.Header({"OVERSAMP": STEP})), table]).writeto(path)
     return str(path)
 
 
@@ -99,6 +122,10 @@ def write_text(path):
         (write_text, "no FITS file"),
         (cut, "cut short"),
         (lambda path: spoil(path, np.nan), "must be finite, found nan"),
+        (lambda path: reshape(path, BELL[None, :-1]), "odd sides, found shape"),
+        (lambda path: reshape(path, np.ones((2, 3, 5, 5))), "2-D with odd sides"),
+        (lambda path: reshape(path, np.ones(9)), "2-D with odd sides"),
+        (write_table, "must hold real numbers"),
         (lambda path: write(path, SD2=None), "lacks SD2"),
         (lambda path: write(path, SD1=-0.1), "sd of modes"),
         (lambda path: write(path, WHITEERR="a tenth"), "white"),
@@ -143,3 +170,11 @@ def test_a_run_takes_the_error_of_a_file_into_account(tmp_path) -> None:
     # The mode is the PSF itself: 3 % of the flux.
     assert errors[0] < 0.003 * flux
     assert errors[1] == pytest.approx(0.03 * flux, rel=0.1)
+
+
+def test_what_is_neither_a_number_nor_a_file_is_refused(tmp_path, capsys) -> None:
+    fits.writeto(tmp_path / "image.fits", np.ones((30, 30)))
+    for given in ("0,01", str(tmp_path / "none.fits")):
+        assert main(["run", str(tmp_path / "image.fits"), "--fwhm", "3", "--psf-error", given]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"--psf-error: must be a number or a file, found {given!r}" in line

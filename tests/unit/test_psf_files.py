@@ -133,6 +133,9 @@ def test_a_model_of_psfex(tmp_path, degree) -> None:
     psf = bp.read_psf(tmp_path / "psf.psf")
     # 1 / 0.4 = 2.5 pixels to one of the data: brought to 3.
     assert psf.oversampling == (3, 3)
+    if degree:
+        # The range of its stars is the unit: half of it lies to either side.
+        assert psf.domain == ((375.0, 625.0), (300.0, 500.0))
     place = (610.2, 330.7)
     u, v = (place[0] - 500.0) / 250.0, (place[1] - 400.0) / 200.0
     image = sum(c * u**i * v**j for c, (i, j) in zip(cube, powers, strict=True)) / 0.4**2
@@ -174,6 +177,9 @@ def test_a_psf_of_daophot(tmp_path, n_table) -> None:
     tables = write_daophot(tmp_path / "star.psf", n_table=n_table)
     psf = bp.read_psf(tmp_path / "star.psf")
     assert isinstance(psf, bp.ImagePSF if n_table < 3 else bp.PolynomialPSF)
+    if n_table >= 3:
+        # The middle of the header is that of pixels 0 to 1000, and 0 to 800.
+        assert psf.domain == ((-0.5, 1000.5), (-0.5, 800.5))
     # Whole and half pixels, where the tables are known without interpolation.
     place = (620.5, 130.0)
     x, y = np.arange(617.0, 625.0), np.arange(126.0, 135.0)

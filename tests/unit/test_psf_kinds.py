@@ -439,6 +439,35 @@ def test_a_polynomial_is_that_of_the_edge_beyond_its_domain(width) -> None:
         np.testing.assert_allclose(model(x, y), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1.0, 1.1])
+@pytest.mark.parametrize("corner", [False, True])
+def test_beyond_its_domain_a_polynomial_does_not_change_with_the_place(width, corner) -> None:
+    """Its derivatives are those of an image that moves, along x alone or along both axes."""
+    data, place, domain = make_polynomial(), (10.37, 12.71), ((14.0, 40.0), (2.0, 30.0))
+    if corner:
+        domain = (domain[0], (2.0, 9.5))
+    psf = describe_psf(
+        bp.PolynomialPSF(
+            data, middle=(20, 15), scale=(30, 20), domain=domain, oversampling=2, width=width
+        )
+    )
+    at = [np.clip(p, *ends) for p, ends in zip(place, domain, strict=True)]
+    u, v = (at[0] - 20) / 30, (at[1] - 15) / 20
+    still = describe_psf(
+        bp.ImagePSF(
+            np.tensordot([1, u, v, u**2, u * v, v**2], data, 1), oversampling=2, width=width
+        )
+    )
+    source = np.array([[*place, 1.0, width]])
+    found, expected = (np.empty((1, 3, 23, 25)) for _ in range(2))
+    fill_unit_images(psf.data, source, found)
+    fill_unit_images(still.data, source, expected)
+    held = [0, 1, 2] if corner else [0, 1]
+    np.testing.assert_allclose(found[0, held], expected[0, held], rtol=1e-9, atol=1e-12)
+    if not corner:
+        assert np.abs(found[0, 2] - expected[0, 2]).max() > 1e-3 * np.abs(expected[0, 2]).max()
+
+
 def test_sources_where_a_polynomial_is_not_known_are_flagged() -> None:
     model = bp.PolynomialPSF(
         make_polynomial(), middle=(30, 30), scale=(40, 40), domain=((10, 45), (12, 60)),
