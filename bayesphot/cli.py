@@ -381,6 +381,11 @@ def _add_psf(parser: Any, *, shared: bool = False, fixed: bool = False) -> Any:
         metavar="N",
         help="pixels of a FITS image of the PSF to one of the data, where its header does not say",
     )
+    psf.add_argument(
+        "--psf-detector",
+        metavar="NAME",
+        help="which detector of a STDPSF file of several: WFC1, UVIS2, PC, A1 ...",
+    )
     if fixed:
         return psf
     psf.add_argument(

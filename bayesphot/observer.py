@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bayesphot.background import (
+    SkyMap,
     estimate_mean_sky,
     estimate_sky,
     follows_tilt,
@@ -37,7 +38,7 @@ class Observer:
         self.image = image
         self.plan = plan
         self.bad = ~image.good
-        self._measure_sky(image.data, self.bad, lambda *given: (estimate_sky(*given), 0.0))
+        self._measure_sky(image.data, self.bad, _measure_level)
         self.origin = "error"
         if plan.noise is not None:
             self.origin = repr(plan.noise)
@@ -55,11 +56,12 @@ class Observer:
         """Take what ``measure`` finds in some data for the sky: a level rides on their tilt."""
         estimator = self.plan.bkg_estimator
         tilt = self._find_tilt(data, bad)
-        sky, bias2 = measure(estimator, data - tilt, bad)
+        unit = self.image.unit
+        sky, bias2 = measure(estimator, data - tilt, bad, unit=unit)
         if tilt.any() and np.ndim(sky.level) > 0:
             # A map knows the tilt itself, also one that does not come from the data.
             tilt = np.zeros(data.shape)
-            sky, bias2 = measure(estimator, data, bad)
+            sky, bias2 = measure(estimator, data, bad, unit=unit)
         self.sky = np.asarray(sky.level, dtype=float) + tilt
         error = np.sqrt(sky.error**2 + bias2)
         self.sky_error = error * (PLANE_ERROR if tilt.any() else 1.0)
@@ -150,3 +152,8 @@ class Observer:
         elif self.plan.settings.background == "prior":
             # No pixel outside: the level stays as a reference, the fits find their own.
             self.sky_error = np.inf
+
+
+def _measure_level(estimator, data: np.ndarray, bad: np.ndarray, *, unit) -> tuple[SkyMap, float]:
+    """Return the sky of data whose sources are still there: no mean can be had of their pixels."""
+    return estimate_sky(estimator, data, bad, unit=unit), 0.0

@@ -16,6 +16,7 @@ from .estimators import (
     SkyMap,
     StdBackgroundRMS,
 )
+from .foreign import read_estimator
 from .mesh import MeshBackground
 from .sky import (
     estimate_mean_sky,
@@ -44,4 +45,5 @@ __all__ = [
     "follows_tilt",
     "map_noise",
     "measure_tilt",
+    "read_estimator",
 ]

@@ -7,14 +7,12 @@ import inspect
 import numpy as np
 
 from .estimators import MADStdBackgroundRMS, SkyEstimator, SkyLevel, SkyMap
+from .foreign import ForeignMap, is_foreign_map, read_estimator
 from .maps import MapEstimator
-from .pixels import clip_pixels, mad_std, read_floats, read_pixels
-
-#: Variance of the median over the variance of the mean, many Gaussian numbers.
-_MEDIAN_VARIANCE = np.pi / 2
+from .pixels import find_median_error, read_floats, read_pixels
 
 
-def estimate_sky(estimator, data, mask=None) -> SkyMap:
+def estimate_sky(estimator, data, mask=None, *, unit=None) -> SkyMap:
     """Return the sky under an image from whatever the user gave as background estimator.
 
     Parameters
@@ -26,7 +24,9 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
         ``sqrt(pi/2) * s / sqrt(n)`` with ``s`` the MAD scatter and ``n`` the number of the good
         pixels left after subtracting the level and clipping at 3 sigma; for a map this is a
         lower limit, since nothing is known of the map's freedom. A callable that returns a
-        `SkyLevel` or a `SkyMap` sets its own error.
+        `SkyLevel` or a `SkyMap` sets its own error. photutils' ``Background2D`` and
+        ``sep.Background``, made of the image beforehand, as a class or as a `functools.partial` of
+        that: see `bayesphot.background.foreign`.
 
         A callable with a ``mask`` argument is called as ``estimator(data, mask=mask)``. Any
         other is called with the data alone: as a masked array if pixels are bad, with the
@@ -36,6 +36,8 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
         The image. Non-finite pixels count as bad.
     mask : array_like of bool, shape (ny, nx), optional
         True = bad.
+    unit : Unit, optional
+        Unit of plain data, to which a level with a unit is brought.
 
     Returns
     -------
@@ -59,7 +61,9 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
     >>> estimate_sky(lambda data: np.median(data), np.full((5, 5), 3.0))
     SkyMap(level=3.0, error=0.0)
     """
-    values, bad, unit = read_pixels(data, mask)
+    values, bad, own_unit = read_pixels(data, mask)
+    unit = unit if own_unit is None else own_unit
+    estimator = read_estimator(estimator)
     if estimator is None:
         return SkyMap(0.0, 0.0)
     if not callable(estimator):
@@ -72,14 +76,18 @@ def estimate_sky(estimator, data, mask=None) -> SkyMap:
         answer = estimator.estimate(values, bad)
     else:
         answer = _call_foreign(estimator, values, bad)
+        if is_foreign_map(answer):
+            answer = ForeignMap(answer).estimate(values, bad)
     if isinstance(answer, SkyLevel | SkyMap):
         level = _read_level(answer.level, bad, unit, estimator)
         return SkyMap(level, _read_error(answer.error, bad.shape, unit, estimator))
     level = _read_level(answer, bad, unit, estimator)
-    return SkyMap(level, _median_error((values - level)[~bad]))
+    return SkyMap(level, find_median_error((values - level)[~bad]))
 
 
-def estimate_mean_sky(estimator, data: np.ndarray, mask: np.ndarray) -> tuple:
+def estimate_mean_sky(
+    estimator, data: np.ndarray, mask: np.ndarray, *, unit=None
+) -> tuple[SkyLevel | SkyMap, float]:
     """Return the sky, and the squared distance of a mode from the mean that noise leaves over.
 
     The sky of a fit is the mean of its pixels. That of skewed noise lies off its mode: a Poisson
@@ -87,7 +95,7 @@ def estimate_mean_sky(estimator, data: np.ndarray, mask: np.ndarray) -> tuple:
     noise var(level - mean) = var(level) - var(mean), since the mean is efficient.
     """
     if not isinstance(estimator, SkyEstimator):
-        return estimate_sky(estimator, data, mask), 0.0
+        return estimate_sky(estimator, data, mask, unit=unit), 0.0
     level, mean = estimator.estimate_with_mean(data, mask)
     expected = max(0.0, float(level.error**2 - mean.error**2))
     return level, max(0.0, float(level.level - mean.level) ** 2 - expected)
@@ -95,7 +103,7 @@ def estimate_mean_sky(estimator, data: np.ndarray, mask: np.ndarray) -> tuple:
 
 def follows_tilt(estimator) -> bool:
     """Return whether an estimator's own level follows a sky that is tilted."""
-    return isinstance(estimator, MapEstimator)
+    return isinstance(read_estimator(estimator), MapEstimator)
 
 
 def map_noise(estimator, data: np.ndarray, bad: np.ndarray) -> float | np.ndarray:
@@ -112,6 +120,7 @@ def map_noise(estimator, data: np.ndarray, bad: np.ndarray) -> float | np.ndarra
     bad : (ny, nx) bool array
         Pixels that do not count; not all.
     """
+    estimator = read_estimator(estimator)
     noise = estimator.estimate_rms(data, bad) if isinstance(estimator, MapEstimator) else 0.0
     if np.all(noise > 0.0):
         return noise
@@ -168,14 +177,6 @@ def estimate_noise(data, mask=None, estimator=None) -> float:
     if not (np.isfinite(noise) and noise >= 0):
         raise ValueError(f"the noise from {estimator!r} must be finite and >= 0, found {noise}")
     return noise
-
-
-def _median_error(pixels: np.ndarray) -> float:
-    """Return the standard error of the median, scatter and number taken after clipping."""
-    pixels = clip_pixels(pixels, 3.0, 10)
-    if pixels.size < 2:
-        return np.inf
-    return float(mad_std(pixels) * np.sqrt(_MEDIAN_VARIANCE / pixels.size))
 
 
 def _refuse_class(estimator) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesphot.background import read_estimator
 from bayesphot.checks import check_number
 from bayesphot.config import BasicPSFPhotometry
 from bayesphot.priors import SHAPE_WIDTH, LogNormal, Normal, Prior, can_draw
@@ -229,7 +230,7 @@ def _read_sky(phot: BasicPSFPhotometry, background: Any) -> Any:
         )
     if chosen is not None:
         return check_number("background", chosen)
-    level = phot.bkg_estimator
+    level = read_estimator(phot.bkg_estimator)
     return 0.0 if level is None or callable(level) else float(getattr(level, "value", level))
 
 

@@ -32,11 +32,17 @@ def choose_psf(arguments: Namespace) -> Any:
     if arguments.psf is None:
         if arguments.psf_oversampling is not None:
             raise UsageError("--psf-oversampling is of the image in --psf, which is not given")
+        if arguments.psf_detector is not None:
+            raise UsageError("--psf-detector is one of the file in --psf, which is not given")
         sigma = arguments.sigma or arguments.fwhm / gaussian_sigma_to_fwhm
         psf_model: Any = bp.IntegratedGaussianPRF(sigma=sigma)
     else:
         try:
-            psf_model = bp.read_psf(arguments.psf, oversampling=arguments.psf_oversampling)
+            psf_model = bp.read_psf(
+                arguments.psf,
+                oversampling=arguments.psf_oversampling,
+                detector=arguments.psf_detector,
+            )
         except (OSError, ValueError) as problem:
             raise UsageError(f"argument --psf: {problem}") from problem
     psf_model.fixed[psf_model.param_names[-1]] = not arguments.fit_sigma

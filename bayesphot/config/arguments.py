@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.units import UnitConversionError
 
+from bayesphot.background import read_estimator
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.config.samplers import EmceeSampler, Sampler
 from bayesphot.image import Image
@@ -19,6 +20,7 @@ from bayesphot.readers import SATURATION_KEYWORDS, header_value
 
 def check_estimator(value: Any) -> None:
     """Raise TypeError or ValueError for what cannot be a sky estimator."""
+    value = read_estimator(value)
     refuse_class("bkg_estimator", value)
     if value is None or callable(value):
         return

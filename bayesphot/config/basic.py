@@ -61,8 +61,8 @@ class BasicPSFPhotometry:
         `DAOGroup`, `DBSCANGroup`, ``table -> table with group_id`` or ``(x, y) -> labels``;
         None: every source alone.
     bkg_estimator : callable or number, optional
-        `MMMBackground` or another estimator, ``data -> scalar or array``, or a level; None: the
-        image is free of sky.
+        `MMMBackground` or another estimator, ``data -> scalar or array``, photutils'
+        ``Background2D`` or ``sep.Background``, or a level; None: the image is free of sky.
     fitter : astropy fitter, optional
         None: the compiled least squares. Any astropy fitter works, slower.
     sampler : Sampler, EmceeSampler or False, optional

@@ -45,6 +45,11 @@ class _IntegratedPRF(Fittable2DModel):
     y_0 = Parameter(default=0.0, description="Centre along y, pixels")
 
     @property
+    def enclosed_fraction(self) -> float:
+        """Share of the flux that the model holds: 1, for its flux is that on the whole plane."""
+        return 1.0
+
+    @property
     def shape_names(self) -> tuple[str, ...]:
         """Names of the shape parameters."""
         return tuple(self.param_names[len(PLACE) :])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bayesphot.checks import check_number
+from bayesphot.psf.cubes import make_grid, read_cube, read_number
 from bayesphot.psf.daophot import is_daophot, read_daophot
 from bayesphot.psf.hdus import read_hdus
 from bayesphot.psf.sampled import GriddedPSF, ImagePSF, PolynomialPSF, read_origin
+from bayesphot.psf.stdpsf import read_stdpsf
 from bayesphot.readers import ReadError, split_path
 
 __all__ = ["read_psf"]
@@ -22,8 +23,6 @@ log = logging.getLogger("bayesphot")
 #: Pixels of an image to one of the data (as in STPSF's files), and its inverse (as in PSFEx's).
 _OVERSAMPLING = "OVERSAMP"
 _SAMPLING = "PSF_SAMP"
-#: Of files that leave it open (Anderson 2016).
-_STDPSF_OVERSAMPLING = 4
 #: Sampling of a file that is not a whole number is brought to one as fine, at most so fine.
 _FINEST = 12
 #: Pixels of an image to one of the data that can be meant: beyond, no array would hold the image.
@@ -33,7 +32,9 @@ _RANGE = (0.1, 1000.0)
 _LEAST_MIDDLE = 0.4
 
 
-def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
+def read_psf(
+    path, *, oversampling: float | None = None, origin=None, hdu=None, detector: str | None = None
+):
     """
     Read a PSF from a file.
 
@@ -51,6 +52,10 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
         Pixel (x, y) of a plain image on which the source falls; None: its middle.
     hdu : int or str, optional
         Extension of a plain image; None: the first with an image.
+    detector : str, optional
+        Detector of a STDPSF file that holds several: ``"WFC1"`` or ``"WFC2"`` (ACS), ``"UVIS1"`` or
+        ``"UVIS2"`` (WFC3), ``"PC"``, ``"WF2"``, ``"WF3"`` or ``"WF4"`` (WFPC2), ``"A1"`` ...
+        ``"B4"`` (NIRCam, short wavelengths). Places are in the pixels of that detector.
 
     Returns
     -------
@@ -64,7 +69,8 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     FileNotFoundError
         If there is no such file.
     ReadError
-        If the file is none of these, cut short, or holds what cannot be a PSF.
+        If the file is none of these, cut short, or holds what cannot be a PSF; if it holds several
+        detectors and ``detector`` is none of them.
     TypeError, ValueError
         If an argument is out of range.
 
@@ -79,20 +85,22 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     >>> bp.read_psf("psf.fits").oversampling
     (2, 2)
     """
-    _check_arguments(path, oversampling, origin, hdu)
+    _check_arguments(path, oversampling, origin, hdu, detector)
     path, hdu = split_path(path, hdu)
     if is_daophot(path):
+        _refuse_detector(path, detector)
         _refuse_arguments(path, "a DAOPHOT PSF", oversampling, origin)
         return _build(path, lambda: read_daophot(path))
     hdus = read_hdus(path, otherwise="a PSF of DAOPHOT")
     first = hdus[0][0]
+    if "NXPSFS" in first and "NYPSFS" in first:
+        _refuse_arguments(path, "a STDPSF grid", oversampling, origin)
+        return _build(path, lambda: read_stdpsf(path, first, hdus[0][1], detector))
+    _refuse_detector(path, detector)
     for header, data, name in hdus:
         if name == "PSF_DATA" or "POLNAXIS" in header:
             _refuse_arguments(path, "a PSFEx model", oversampling, origin)
             return _build(path, lambda h=header, d=data: _read_psfex(path, h, d))
-    if "NXPSFS" in first and "NYPSFS" in first:
-        _refuse_arguments(path, "a STDPSF grid", oversampling, origin)
-        return _build(path, lambda: _read_stdpsf(path, first, hdus[0][1]))
     for header, data, _ in hdus:
         if data is not None and any(key.startswith("DET_YX") for key in header):
             _refuse_arguments(path, "a STPSF grid", oversampling, origin)
@@ -103,7 +111,7 @@ def read_psf(path, *, oversampling: float | None = None, origin=None, hdu=None):
     return _build(path, lambda: _read_plain(path, hdus, oversampling, origin, hdu))
 
 
-def _check_arguments(path, oversampling, origin, hdu) -> None:
+def _check_arguments(path, oversampling, origin, hdu, detector) -> None:
     """Raise TypeError or ValueError for arguments that cannot be, whatever is in the file."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be the name of a file, found {path!r}")
@@ -121,6 +129,8 @@ def _check_arguments(path, oversampling, origin, hdu) -> None:
             check_number("origin", value)
     if not (hdu is None or isinstance(hdu, (int, str)) or np.shape(hdu) == (2,)):
         raise TypeError(f"hdu must be the number or the name of an extension, found {hdu!r}")
+    if not (detector is None or isinstance(detector, str)):
+        raise TypeError(f"detector must be the name of one, such as 'UVIS1', found {detector!r}")
 
 
 def _build(path: Path, make):
@@ -163,6 +173,12 @@ def _refuse_arguments(path: Path, what: str, oversampling, origin) -> None:
             raise ValueError(f"{name} is for plain images: {path} is {what}, which says it itself")
 
 
+def _refuse_detector(path: Path, detector: str | None) -> None:
+    """Raise ValueError for a detector of a file that knows none."""
+    if detector is not None:
+        raise ValueError(f"detector is for STDPSF files of several, found {detector!r} for {path}")
+
+
 def _resample(images: np.ndarray, oversampling: float, origin) -> tuple[np.ndarray, int, tuple]:
     """Return images of a whole number of pixels to one of the data, it, and their origin."""
     from scipy.ndimage import map_coordinates
@@ -200,82 +216,26 @@ def _scale_total(path: Path, images: np.ndarray, share: float) -> np.ndarray:
     return images
 
 
-def _read_cube(path: Path, data: Any) -> np.ndarray:
-    """Return a cube (n, ny, nx) of numbers."""
-    if data is None or getattr(data, "dtype", np.dtype(object)).kind not in "iuf":
-        raise ReadError(f"{path}: holds no images where they should be")
-    cube = np.asarray(data, dtype=float)
-    if cube.ndim == 2:
-        cube = cube[None]
-    if cube.ndim != 3:
-        raise ReadError(f"{path}: images must be 2-D or a cube, found shape {cube.shape}")
-    return cube
-
-
-def _make_grid(images, positions, oversampling, origin=None):
-    """Return one image, or a grid of them."""
-    if len(images) == 1:
-        return ImagePSF(images[0], oversampling=oversampling, origin=origin)
-    return GriddedPSF(images, positions, oversampling=oversampling, origin=origin)
-
-
-def _read_stdpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
-    """Return a grid in the STDPSF layout, places counted from 1."""
-    cube = _read_cube(path, data)
-    n_x, n_y = (int(_read_number(path, key, header[key])) for key in ("NXPSFS", "NYPSFS"))
-    if n_x * n_y != len(cube):
-        raise ReadError(
-            f"{path}: NXPSFS x NYPSFS = {n_x} x {n_y} images should be there, found {len(cube)}"
-        )
-    if "IPSFX01" in header:
-        x, y = (
-            [_read_number(path, key, header[key]) for key in keys]
-            for keys in (
-                [f"IPSFX{i:02d}" for i in range(1, n_x + 1)],
-                [f"JPSFY{i:02d}" for i in range(1, n_y + 1)],
-            )
-        )
-    else:
-        x = _read_lists(path, header, "IPSFX")
-        y = _read_lists(path, header, "JPSFY")
-    if len(x) != n_x or len(y) != n_y or len(set(x)) != n_x or len(set(y)) != n_y:
-        raise ReadError(
-            f"{path}: places must be {n_x} different x and {n_y} different y, found {x} and {y}: a "
-            "file of several detectors must be split first"
-        )
-    places = [(u - 1.0, v - 1.0) for v in y for u in x]
-    return _make_grid(cube, places, _STDPSF_OVERSAMPLING)
-
-
-def _read_lists(path: Path, header, start: str) -> list[float]:
-    """Return the numbers of keywords like IPSFXA5, each a list."""
-    return [
-        _read_number(path, key, word)
-        for key in (f"{start}{letter}5" for letter in "ABCD")
-        for word in str(header.get(key, "")).split()
-    ]
-
-
 def _read_stpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
     """Return a grid of STPSF or WebbPSF: DET_YX0 ... hold (y, x)."""
-    cube = _read_cube(path, data)
+    cube = read_cube(path, data)
     step = _read_sampling(path, _OVERSAMPLING, header[_OVERSAMPLING])
     places = []
     for key in (f"DET_YX{i}" for i in range(len(cube))):
         words = str(header[key]).strip("() ").split(",")
         if len(words) < 2:
             raise ReadError(f"{path}: {key} must be a pair (y, x), found {header[key]!r}")
-        y, x = (_read_number(path, key, word) for word in words[:2])
+        y, x = (read_number(path, key, word) for word in words[:2])
         places.append((x, y))
     images, whole, origin = _resample(_scale_total(path, cube, step**2), step, None)
-    return _make_grid(images, places, whole, origin)
+    return make_grid(images, places, whole, origin)
 
 
 def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
     """Return a model of PSFEx: coefficients of x^i y^j, i + j <= degree, i running first."""
-    n_name = int(_read_number(path, "POLNAXIS", header["POLNAXIS"]))
+    n_name = int(read_number(path, "POLNAXIS", header["POLNAXIS"]))
     names = [str(header.get(f"POLNAME{i}", "")) for i in range(1, n_name + 1)]
-    degree = int(_read_number(path, "POLDEG1", header["POLDEG1"])) if names else 0
+    degree = int(read_number(path, "POLDEG1", header["POLDEG1"])) if names else 0
     if names and header.get("POLNGRP", 1) != 1:
         raise ReadError(
             f"{path}: POLNGRP must be 1, X_IMAGE and Y_IMAGE in one group of variables, found "
@@ -302,7 +262,7 @@ def _read_psfex(path: Path, header, data) -> ImagePSF | PolynomialPSF:
     ours = [(n - j, j) for n in range(degree + 1) for j in range(n + 1)]
     images = images[[theirs.index(powers) for powers in ours]]
     middle, scale = (
-        tuple(_read_number(path, key, header[key]) - first for key in (f"{name}1", f"{name}2"))
+        tuple(read_number(path, key, header[key]) - first for key in (f"{name}1", f"{name}2"))
         for name, first in (("POLZERO", 1.0), ("POLSCAL", 0.0))
     )
     # PSFEx scales by the whole range of its stars.
@@ -316,10 +276,10 @@ def _read_polynomial(path: Path, header, data) -> PolynomialPSF:
     """Return a PSF that `PSFBuild.write` wrote: coefficients of a polynomial of the place."""
 
     def read(key: str) -> float:
-        return _read_number(path, key, header[key])
+        return read_number(path, key, header[key])
 
     model = PolynomialPSF(
-        _read_cube(path, data),
+        read_cube(path, data),
         middle=(read("POLYMIDX"), read("POLYMIDY")),
         scale=(read("POLYSCLX"), read("POLYSCLY")),
         domain=[(read(f"POLYLOW{axis}"), read(f"POLYHI{axis}")) for axis in "XY"]
@@ -339,7 +299,7 @@ def _read_plain(path: Path, hdus, oversampling, origin, hdu) -> ImagePSF | Gridd
     """Return an image, or a cube with a table of places."""
     number = _find_image(path, hdus, hdu)
     header, data, _ = hdus[number]
-    cube = _read_cube(path, data)
+    cube = read_cube(path, data)
     step = _read_oversampling(path, header, hdus[0][0]) if oversampling is None else oversampling
     # Before resampling, which changes how many pixels of the image a total is taken over.
     cube = _scale_total(path, cube, step**2)
@@ -397,17 +357,6 @@ def _read_sampling(path: Path, key: str, value) -> float:
             f"found {value!r}"
         )
     return float(value) if key == _OVERSAMPLING else 1.0 / float(value)
-
-
-def _read_number(path: Path, key: str, value) -> float:
-    """Return a finite number of a header, which may be a text."""
-    try:
-        number = float("nan" if isinstance(value, bool) else value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not abs(number) < float("inf"):
-        raise ReadError(f"{path}: {key} must be a number, found {value!r}")
-    return number
 
 
 def _find_places(hdus, n: int) -> np.ndarray | None:

@@ -61,6 +61,11 @@ class IntegratedGaussianPRF(Fittable2DModel):
         return float(self.sigma.value * gaussian_sigma_to_fwhm)
 
     @property
+    def enclosed_fraction(self) -> float:
+        """Share of the flux that the model holds: 1, for its flux is that on the whole plane."""
+        return 1.0
+
+    @property
     def bounding_box(self):
         """Limits ((y low, y high), (x low, x high)) that hold all but 4e-7 of the flux."""
         half = _BOX_SIGMAS * self.sigma.value + 0.5

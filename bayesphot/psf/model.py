@@ -67,7 +67,8 @@ class PSFConfig:
     numbers : ndarray of float
         What the kernels need beside the shapes.
     enclosed_fraction : float
-        Share of the flux on the PSF's own stamp, by its own normalisation.
+        Share of the flux on the PSF's own stamp, by its own normalisation; of an analytic one 1,
+        and on the table of a fixed shape what that holds.
     core : float
         Least sigma of the core before the integration over the pixel, pixels.
     stamp : float

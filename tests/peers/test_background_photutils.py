@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.stats import SigmaClip
 from peer_scenes import SCENES
+from scipy import stats
 
 import bayesphot as bp
 from bayesphot import background
-from bayesphot.background import estimate_noise, estimate_sky
+from bayesphot.background import estimate_noise, estimate_sky, map_noise
 from bayesphot.datasets import make_bright_pair, simulate_scene
 
 theirs = pytest.importorskip("photutils.background", reason="photutils is the referee")
@@ -84,35 +87,112 @@ def test_estimators_equal_photutils_on_scenes(scene) -> None:
         assert ours == pytest.approx(getattr(theirs, name)()(hidden), rel=1e-10, abs=atol), name
 
 
-def read_recipe(name: str, **names):
+def read_recipe(start: str, **names):
     """Return the estimator that the page on photometry shows, with its names bound."""
     page = Path(__file__).parents[2].joinpath("docs", "psf_photometry.md").read_text()
-    (line,) = re.findall(rf"`(lambda data, mask: {re.escape(name)}.*?)`", page)
+    (line,) = re.findall(rf"`({re.escape(start)}.*?\))`", page)
     return eval(line, names)
 
 
+def import_sep():
+    return pytest.importorskip("sep", reason="sep's map of the sky is the subject")
+
+
 def plug_photutils():
-    return read_recipe("Background2D", Background2D=theirs.Background2D)
+    start = "functools.partial(Background2D"
+    return read_recipe(start, functools=functools, Background2D=theirs.Background2D)
 
 
 def plug_sep():
-    sep = pytest.importorskip("sep", reason="sep's map of the sky is the subject")
-    return read_recipe("sep.Background", sep=sep)
+    return read_recipe("functools.partial(sep.Background", functools=functools, sep=import_sep())
 
 
-MAPS = {"photutils": plug_photutils, "sep": plug_sep}
+def read_photutils(made):
+    return made.background, made.background_rms
+
+
+def read_sep(made):
+    return made.back(), made.rms()
+
+
+MAPS = {"photutils": (plug_photutils, read_photutils), "sep": (plug_sep, read_sep)}
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 @pytest.mark.parametrize("name", MAPS)
 def test_maps_of_others_plug_in_on_scenes(name: str, scene) -> None:
-    estimator = MAPS[name]()
-    sky = estimate_sky(estimator, scene.image, scene.mask)
+    plug, read = MAPS[name]
+    estimator = plug()
     benign = np.where(scene.bad, np.median(scene.image[~scene.bad]), scene.image)
-    expected = estimator(benign.astype(float), mask=scene.bad)
-    np.testing.assert_array_equal(sky.level, expected)
-    assert sky.level.shape == scene.image.shape
-    assert np.isfinite(sky.error)
+    made = estimator(benign.astype(float), mask=scene.bad)
+    level, rms = read(made)
+    # A spline of sep's goes below zero once, between tiles of stars and sky.
+    rms = np.maximum(rms, 0.1 * np.median(rms))
+    # What makes a map, a function that returns one, and the map itself.
+    for given in (estimator, lambda data, mask: estimator(data, mask=mask), made):
+        sky = estimate_sky(given, scene.image, scene.mask)
+        np.testing.assert_array_equal(sky.level, level)
+        assert np.all(np.isfinite(sky.error))
+    # The error is that of the median of a tile, more where some of it is bad.
+    sky = estimate_sky(estimator, scene.image, scene.mask)
+    least = rms * np.sqrt(np.pi / 2 / np.prod(np.minimum(64, level.shape)))
+    assert np.all(sky.error >= least * (1 - 1e-9))
+    if not scene.bad.any():
+        np.testing.assert_allclose(sky.error, least, rtol=1e-9)
+    if np.all(rms > 0):
+        np.testing.assert_array_equal(map_noise(estimator, benign.astype(float), scene.bad), rms)
+
+
+def make_medians(image):
+    """Return photutils' map of the medians of tiles, without a filter."""
+    return theirs.Background2D(
+        image, 32, filter_size=1, bkg_estimator=theirs.MedianBackground(), sigma_clip=None
+    )
+
+
+def test_the_error_of_a_map_is_what_its_tiles_scatter_by() -> None:
+    image = np.random.default_rng(11).normal(50.0, 3.0, (512, 512))
+    sky = estimate_sky(make_medians(image), image)
+    # The middles of 256 tiles, where no other tile counts.
+    pulls = ((sky.level - 50.0) / sky.error)[16::32, 16::32]
+    # Beside the error of the errors, of 1024 pixels each: 2 %.
+    low, high = np.sqrt(stats.chi2.interval(1 - 1e-4, pulls.size) / np.float64(pulls.size))
+    assert 0.98 * low < np.sqrt(np.mean(pulls**2)) < 1.02 * high
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_of_another_image_is_refused(name: str) -> None:
+    made = MAPS[name][0]()(make_crowd())
+    with pytest.raises(ValueError, match=r"of the image's shape \(100, 90\), found \(128, 128\)"):
+        estimate_sky(made, np.zeros((100, 90)))
+
+
+def test_a_map_with_a_unit_is_that_of_an_image_with_one() -> None:
+    image = make_crowd()
+    plain = estimate_sky(make_medians(image), image)
+    found = estimate_sky(make_medians(image * u.adu), image * u.adu)
+    np.testing.assert_array_equal(found.level, plain.level)
+    np.testing.assert_allclose(found.error, plain.error, rtol=1e-12)
+    with pytest.raises(ValueError, match="unit adu, but the data have no unit"):
+        estimate_sky(make_medians(image * u.adu), image)
+    phot = bp.BasicPSFPhotometry(
+        psf_model=bp.IntegratedGaussianPRF(sigma=2.0),
+        fitshape=11,
+        bkg_estimator=make_medians(image * u.adu),
+        sampler=False,
+    )
+    result = phot(image * u.adu, positions={"x_0": [60.0], "y_0": [60.0]})
+    np.testing.assert_array_equal(result.background_image[:30, :30].value, plain.level[:30, :30])
+
+
+def test_a_class_that_needs_more_than_an_image_shows_how() -> None:
+    recipe = (
+        r"'box_size': write functools.partial\(Background2D, box_size=64, exclude_percentile=95\)"
+    )
+    with pytest.raises(TypeError, match=recipe):
+        bp.BasicPSFPhotometry(
+            psf_model=bp.IntegratedGaussianPRF(), fitshape=5, bkg_estimator=theirs.Background2D
+        )
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -124,7 +204,7 @@ def test_a_run_with_a_map_of_others_measures_the_stars(name: str) -> None:
         shape, n_sources=100, sigma=2.0, background=tilt, noise=4.0, border=32, seed=5
     )
 
-    def measure(estimator):
+    def measure(estimator, error=scene.error):
         phot = bp.BasicPSFPhotometry(
             psf_model=bp.IntegratedGaussianPRF(sigma=2.0),
             fitshape=11,
@@ -133,13 +213,22 @@ def test_a_run_with_a_map_of_others_measures_the_stars(name: str) -> None:
             fit_background=False,
             sampler=False,
         )
-        return phot(scene.image, error=scene.error, positions=scene.truth)
+        return phot(scene.image, error=error, positions=scene.truth)
 
-    known, found = measure(lambda data: tilt), measure(MAPS[name]())
+    plug, read = MAPS[name]
+    known, found = measure(lambda data: tilt), measure(plug())
     off = (found["flux_fit"] - known["flux_fit"]) / known["flux_fit_err"]
     # A star's light is that of 50 pixels, its error 7 sigma of one: an error of the sky weighs 1.8
     # times. A tile's is 0.1, and beside the border, where maps are flat, half a tile's slope, 0.64.
     assert np.abs(off).max() < 1.8 * (0.64 + 4 * 0.1)
+    # Made beforehand, and the noise its rms: too large by what of the stars is left in its tiles.
+    made = plug()(scene.image)
+    before = measure(made, error=None)
+    level, rms = read(made)
+    np.testing.assert_array_equal(before.background_image, level)
+    assert before.meta["noise"].startswith(f"estimated: {np.median(rms):.6g} per pixel")
+    off = (before["flux_fit"] - known["flux_fit"]) / known["flux_fit_err"]
+    assert np.abs(off).max() < 1.8 * (0.64 + 4 * 0.1 + np.abs(level - tilt).max() / 4.0)
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
@@ -180,7 +269,7 @@ def test_the_mesh_and_photutils_agree_between_tiles() -> None:
     assert np.mean((referee - truth)[border]) > 1.0 - 2 * tile
 
 
-def test_a_photutils_background_map_plugs_in() -> None:
+def test_the_level_alone_of_a_map_plugs_in() -> None:
     image = make_crowd()
     sky = estimate_sky(lambda data: theirs.Background2D(data, 32).background, image)
     assert sky.level.shape == image.shape

@@ -363,6 +363,23 @@ def test_nddata_bring_error_mask_and_unit(trio, kind):
     assert np.all(np.isnan(result.residual_image.value[mask]))
 
 
+def test_a_sky_with_a_unit_is_brought_to_that_of_the_image(trio):
+    image, error, positions = trio
+    known = configure(sampler=False, bkg_estimator=5.0, fit_background=False)
+    plain = known(image, error=error, positions=positions)
+    for sky in (
+        0.005 * u.Jy,
+        lambda data: 0.005 * u.Jy,
+        lambda data: np.full(data.shape, 5) * u.mJy,
+    ):
+        phot = configure(sampler=False, bkg_estimator=sky, fit_background=False)
+        result = phot(image * u.mJy, error=error * u.mJy, positions=positions)
+        assert_allclose(result["background_fit"].value, 5.0, rtol=1e-12)
+        assert_allclose(result["flux_fit"].value, plain["flux_fit"], rtol=1e-6)
+    with pytest.raises(ValueError, match="has unit Jy, but the data have no unit"):
+        configure(sampler=False, bkg_estimator=0.005 * u.Jy)(image, positions=positions)
+
+
 def test_magnitudes_are_those_of_the_fluxes_draws(trio):
     """zero_point - 2.5 log10(flux); bright end is the low end."""
     image, error, positions = trio
