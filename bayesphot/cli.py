@@ -258,7 +258,10 @@ def _add_build(commands: Any) -> None:
         "--stars", type=_count, default=100, metavar="N", help="at most (default: 100)"
     )
     stars.add_argument(
-        "--oversampling", type=_count, metavar="N", help="nodes to a pixel (default: 5 to a FWHM)"
+        "--oversampling",
+        type=_count,
+        metavar="N",
+        help="pixels of its image to one of the data (default: 5 to a FWHM)",
     )
     stars.add_argument(
         "--size", type=_odd, metavar="N", help="side of the PSF, pixels, odd (default: 10 FWHM)"

@@ -32,7 +32,7 @@ from bayesphot.effective_psf.solve import (
 from bayesphot.psf import ImagePSF, PolynomialPSF
 from bayesphot.psf.tables import find_fwhm, find_sigma
 
-__all__ = ["Stage", "begin_stage", "iterate_psf", "make_model"]
+__all__ = ["Stage", "begin_stage", "iterate_psf", "make_model", "resample_stage"]
 
 log = logging.getLogger("bayesphot")
 
@@ -67,7 +67,8 @@ class Stage:
     nodes of the PSF's ``image`` (side, side) in the middle of the image; ``sources``: fits of all,
     ``rows`` of those that make the PSF, ``used``: which of these count, ``scatter`` of their
     residuals; ``prior`` of the deviations; ``spread``: how stars differ, ``white``: what is left
-    beside that; ``draws`` of the image's error; ``change`` of the last round, ``n_round`` of them.
+    beside that; ``draws`` (n, side^2) of the coefficients' error; ``change`` of the last round,
+    ``n_round`` of them.
     """
 
     grid: Grid
@@ -87,6 +88,16 @@ class Stage:
     residual: np.ndarray = field(default_factory=lambda: np.empty(0))
     change: float = np.inf
     n_round: int = 0
+
+    def render(self, coefficient: np.ndarray) -> np.ndarray:
+        """Return deviations of coefficients (side^2,) at the nodes of the image."""
+        gx, gy = np.meshgrid(self.table.offset, self.table.offset)
+        return (self.grid.design(gx.ravel(), gy.ravel()) @ coefficient).reshape(gx.shape)
+
+    @property
+    def draws_of_image(self) -> np.ndarray:
+        """Draws (n, side, side) of the image's error."""
+        return np.array([self.render(draw) for draw in self.draws])
 
     @property
     def stars(self) -> Sources:
@@ -128,6 +139,13 @@ def begin_stage(
     zero = np.zeros(grid.side**2)
     image = guess(*np.meshgrid(table.offset, table.offset))
     return Stage(grid, table, guess, zero, image, sources, rows, used, nothing)
+
+
+def resample_stage(stage: Stage, oversampling: int) -> Stage:
+    """Return the stage with the image of the same PSF at other nodes."""
+    stage = replace(stage, table=Grid(stage.grid.half, oversampling))
+    guess = stage.guess(*np.meshgrid(stage.table.offset, stage.table.offset))
+    return replace(stage, image=guess + stage.render(stage.coefficient))
 
 
 def make_model(stage: Stage, shape: tuple[int, int]):
@@ -303,15 +321,28 @@ def _renew_image(frame: Frame, stage: Stage, pieces: Pieces, *, draw: bool) -> S
     if prior is None or stage.n_round in CHOSEN:
         prior = choose_field(system, stage.fwhm)
     solution = solve_spline(system, prior, n_draw=N_DRAW if draw else 0)
-    gx, gy = np.meshgrid(stage.table.offset, stage.table.offset)
-    spread_out = grid.design(gx.ravel(), gy.ravel())
-    image = stage.guess(gx, gy) + (spread_out @ solution.coefficient).reshape(gx.shape)
+    coefficient = _normalise(stage, solution.coefficient)
+    image = stage.guess(*np.meshgrid(stage.table.offset, stage.table.offset))
+    image += stage.render(coefficient)
     change = float(np.abs(image - stage.image).max() / stage.image.max())
-    draws = (spread_out @ solution.draws.T).T.reshape(-1, *gx.shape)
     return replace(
-        stage, coefficient=solution.coefficient, image=image, prior=prior, pieces=pieces,
-        residual=solution.residual, change=change, draws=draws,
+        stage, coefficient=coefficient, image=image, prior=prior, pieces=pieces,
+        residual=solution.residual, change=change, draws=solution.draws,
     )  # fmt: skip
+
+
+def _normalise(stage: Stage, coefficient: np.ndarray) -> np.ndarray:
+    """Return deviations with which the PSF sums to 1 within its stamp.
+
+    Fluxes are free, so the pixels do not tell, and a misfit would let the scale run away from round
+    to round. What the first guess lacks is made of its spline, exact enough for what is a
+    thousandth of it once the rounds settle.
+    """
+    guess = stage.guess(*np.meshgrid(stage.grid.offset, stage.grid.offset))
+    # Splines of a node to a pixel sum to their coefficients at each phase of the pixel.
+    total = float(guess.sum() + coefficient.sum())
+    own = stage.grid.coefficients(guess)
+    return coefficient / total + (1.0 / total - 1.0) * own
 
 
 def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:

@@ -14,13 +14,17 @@ from numpy.polynomial.legendre import leggauss
 
 __all__ = ["Moffat", "fit_moffat"]
 
-#: Nodes across a pixel for the integral over it.
-N_NODE = 3
+#: Nodes across a pixel for the integral over it: at a FWHM of 1 pixel three err by 0.5 % of the
+#: peak, five by 3e-5.
+N_NODE = 5
 #: Radius of the pixels that are fitted, FWHM.
 REACH = 3.0
 #: Standardised residual beyond which a pixel counts less.
 SOFT = 3.0
-BETA_RANGE = (1.2, 12.0)
+#: The largest is a Gaussian to 1 % of the peak; that of 12 differs by 6 %.
+BETA_RANGE = (1.2, 100.0)
+#: Exponent of a start whose wings are as a Gaussian's.
+WINGLESS = 20.0
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,12 @@ def fit_moffat(pieces, guess: Moffat, fwhm: float) -> Moffat:
         share = np.bincount(star, model * seen) / np.bincount(star, model**2)
         return seen - share[star] * model
 
-    start = [guess.size, guess.plus, guess.cross, guess.beta]
-    low = [guess.size - 1.0, -0.6, -0.6, BETA_RANGE[0]]
-    high = [guess.size + 1.0, 0.6, 0.6, BETA_RANGE[1]]
-    found = least_squares(find_residual, start, bounds=(low, high), loss="soft_l1", f_scale=SOFT)
+    def fit(start: Moffat):
+        low = [start.size - 1.0, -0.6, -0.6, BETA_RANGE[0]]
+        high = [start.size + 1.0, 0.6, 0.6, BETA_RANGE[1]]
+        first = [start.size, start.plus, start.cross, start.beta]
+        return least_squares(find_residual, first, bounds=(low, high), loss="soft_l1", f_scale=SOFT)
+
+    # Of stars without wings a start with wings may end at a plateau that leaves their cores out.
+    found = min(map(fit, (guess, Moffat.of_width(fwhm, WINGLESS))), key=lambda fitted: fitted.cost)
     return Moffat(*(float(p) for p in found.x))

@@ -31,7 +31,7 @@ def plot_build(build: PSFBuild, *, path=None) -> Figure:
     _draw_stars(panels[1, 2], build)
     figure.suptitle(
         f"PSF of {build.n_used} stars, FWHM {build.fwhm:.2f} pixels, "
-        f"{build.oversampling} nodes to a pixel"
+        f"image of {build.oversampling} to a pixel"
     )
     return save_figure(figure, path)
 

@@ -96,8 +96,8 @@ class PSFBuild:
         peak = int(np.argmax(self.image))
         relative = float(self.error.ravel()[peak] / self.image.ravel()[peak])
         lines = [
-            f"PSF of {self.n_used} stars, FWHM {self.fwhm:.3f} pixels, {self.oversampling} nodes "
-            f"to a pixel, {self.image.shape[1]} x {self.image.shape[0]} nodes",
+            f"PSF of {self.n_used} stars, FWHM {self.fwhm:.3f} pixels, in an image of "
+            f"{self.image.shape[1]} x {self.image.shape[0]}, {self.oversampling} to a pixel",
             "the same over the image"
             if degree == 0
             else f"varies over the image as a polynomial of degree {degree}; known where stars "
