@@ -137,7 +137,7 @@ def aperture_correction(psf_model, radius, *, place=None, psf_error=None) -> Ape
         Radius of the circle, pixels.
     place : (float, float), optional
         Where on the detector (x, y): of a PSF that varies over it. Default: the middle of its
-        grid. The star is near the pixel there.
+        grid, or of where its polynomial holds. The star is near the pixel there.
     psf_error : PSFError, optional
         Its ``width`` is the relative error of the PSF's width, which the error then has in it.
 
@@ -216,14 +216,17 @@ def _read_place(place) -> tuple[float, float]:
 
 
 def _find_place(psf: PSFConfig) -> tuple[float, float]:
-    """The pixel in the middle of the grid of a PSF that has one, else the first."""
-    if psf.kind != SAMPLED or psf.numbers[DEGREE] > 0:
+    """The pixel in the middle of a PSF's grid or of where its polynomial holds, else the first."""
+    if psf.kind != SAMPLED:
         return 0.0, 0.0
     first, middle = PSF_TABLE, []
     for axis in (0, 1):
         n = int(psf.numbers[N_PLACE + axis])
         knots = psf.numbers[first : first + n]
         first += n
+        if psf.numbers[DEGREE] > 0:
+            at, scale, low, high = knots
+            knots = at + scale * np.array([low, high])
         middle.append(np.floor(0.5 * (knots[0] + knots[-1]) + 0.5) if n > 1 else 0.0)
     return middle[1], middle[0]
 

@@ -278,13 +278,13 @@ def _read_polynomial(path: Path, header, data) -> PolynomialPSF:
     def read(key: str) -> float:
         return read_number(path, key, header[key])
 
+    ends = [(f"POLYLOW{axis}", f"POLYHI{axis}") for axis in "XY"]
+    stated = any(key in header for pair in ends for key in pair)
     model = PolynomialPSF(
         read_cube(path, data),
         middle=(read("POLYMIDX"), read("POLYMIDY")),
         scale=(read("POLYSCLX"), read("POLYSCLY")),
-        domain=[(read(f"POLYLOW{axis}"), read(f"POLYHI{axis}")) for axis in "XY"]
-        if "POLYLOWX" in header
-        else None,
+        domain=[tuple(map(read, pair)) for pair in ends] if stated else None,
         oversampling=read(_OVERSAMPLING),
     )
     if model.degree != read("POLYDEG"):

@@ -78,21 +78,32 @@ def build_table(
     head[N_PLACE : N_PLACE + 2] = places[0].size, places[1].size
     head[DEGREE] = degree
     head[PSF_WIDTH] = 1.0
-    reach, envelope = _find_envelope(images, oversampling, origin, degree)
+    bounds = _bound_terms(places, degree) if degree > 0 else None
+    reach, envelope = _find_envelope(images, oversampling, origin, bounds)
     head[PSF_REACH] = reach
     head[ENVELOPE : ENVELOPE + N_RING] = envelope
     return np.concatenate([head, places[0], places[1], *parts])
 
 
-def _find_envelope(images, oversampling, origin, degree) -> tuple[float, np.ndarray]:
-    """Return the radius that holds the images, pixels, and the largest values outside rings."""
+def _bound_terms(places, degree: int) -> np.ndarray:
+    """Return the largest size (n,) of each term u^i v^j of a polynomial where it holds."""
+    v, u = (np.abs(place[2:]).max() for place in places)
+    return np.array([u ** (n - j) * v**j for n in range(degree + 1) for j in range(n + 1)])
+
+
+def _find_envelope(images, oversampling, origin, bounds) -> tuple[float, np.ndarray]:
+    """Return the radius that holds the images, pixels, and the largest values outside rings.
+
+    ``bounds`` (n,) are those of a polynomial's terms, None where it is none.
+    """
     n_y, n_x = images.shape[-2:]
     dy = (np.arange(n_y) - origin[0]) / oversampling[0]
     dx = (np.arange(n_x) - origin[1]) / oversampling[1]
     # Square windows: a ring is a square's rim.
     distance = np.maximum(np.abs(dy)[:, None], np.abs(dx)[None, :])
     reach = float(distance.max()) + 1.0
-    largest = np.abs(images).max(axis=(0, 1)) if degree == 0 else np.abs(images).sum(axis=(0, 1))
+    size = np.abs(images)
+    largest = size.max(axis=(0, 1)) if bounds is None else np.tensordot(bounds, size[0], axes=1)
     ring = np.minimum((distance / reach * N_RING).astype(int), N_RING - 1)
     rims = np.zeros(N_RING)
     np.maximum.at(rims, ring.ravel(), largest.ravel())

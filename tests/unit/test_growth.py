@@ -102,6 +102,10 @@ def test_a_psf_that_varies_is_taken_at_its_place() -> None:
     assert narrow > middle > wide
     # Linear in between; the place is known to half a pixel of a hundred.
     assert middle == pytest.approx(0.5 * (narrow + wide), abs=0.01 * (narrow - wide))
+    slopes = [0.5 * (images[0] + images[1]), 0.5 * (images[1] - images[0]), 0 * images[0]]
+    polynomial = bp.PolynomialPSF(slopes, middle=(50, 50), scale=(50, 50), oversampling=2)
+    # The same PSF otherwise put.
+    assert bp.aperture_correction(polynomial, 3.0).value == pytest.approx(middle, rel=1e-9)
 
 
 def test_the_error_of_the_width_is_in_the_correction() -> None:

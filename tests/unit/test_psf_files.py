@@ -149,6 +149,17 @@ def test_a_model_of_psfex(tmp_path, degree) -> None:
     expected = RectBivariateSpline(line, line, image)(y - place[1], x - place[0])
     # Two splines, of 2.5 and 3 points a pixel: 1e-4 of the peak each.
     np.testing.assert_allclose(found, expected, atol=3e-4 * expected.max())
+    if degree:
+        # POLSCAL is the whole range of the stars.
+        np.testing.assert_allclose(psf.domain, [(375.0, 625.0), (300.0, 500.0)])
+
+
+def test_where_a_polynomial_holds_is_in_its_file(tmp_path) -> None:
+    ends = {"POLYLOWX": 10.0, "POLYHIX": 70.0, "POLYLOWY": 5.0, "POLYHIY": 99.0}
+    write_coefficients(tmp_path / "psf.fits", **ends)
+    assert bp.read_psf(tmp_path / "psf.fits").domain == ((10.0, 70.0), (5.0, 99.0))
+    write_coefficients(tmp_path / "silent.fits")
+    assert bp.read_psf(tmp_path / "silent.fits").domain == ((0.0, 100.0), (0.0, 100.0))
 
 
 def daophot_oracle(tables, place, parameters, x, y):
@@ -354,6 +365,12 @@ def test_files_cut_short_say_so_in_one_line(tmp_path, write, share) -> None:
         (lambda p: write_coefficients(p, OVERSAMP=2.5), "oversampling must be a positive integer"),
         (lambda p: write_coefficients(p, POLYDEG=2), "POLYDEG must be 1 for 3 images, found 2"),
         (lambda p: write_coefficients(p, POLYSCLX="x"), "POLYSCLX must be a number, found 'x'"),
+        (lambda p: write_coefficients(p, POLYLOWX=9.0), "keyword or column is missing: .*POLYHIX"),
+        (lambda p: write_coefficients(p, POLYHIY=9.0), "keyword or column is missing: .*POLYLOWX"),
+        (
+            lambda p: write_coefficients(p, POLYLOWX=9.0, POLYHIX=3.0, POLYLOWY=9.0, POLYHIY=99.0),
+            "domain must rise from low to high",
+        ),
         (lambda p: write_damaged(p, "OVERSAMP", "  two"), "the header cannot be read"),
         (lambda p: write_damaged(p, "NAXIS1", "1000000000"), "cut short or damaged"),
         (

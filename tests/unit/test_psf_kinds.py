@@ -214,6 +214,15 @@ def free_models():
     models["stretched polynomial"] = bp.PolynomialPSF(
         make_polynomial(3), middle=(10, 15), scale=(30, 20), oversampling=2, width=1.1
     )
+    # The tests' source is at (10.37, 12.71): beyond one end, and beyond two.
+    models["polynomial beyond an end"] = bp.PolynomialPSF(
+        make_polynomial(), middle=(10, 15), scale=(30, 20), domain=((-20, 8), (0, 40)),
+        oversampling=2,
+    )  # fmt: skip
+    models["stretched polynomial beyond a corner"] = bp.PolynomialPSF(
+        make_polynomial(), middle=(10, 15), scale=(30, 20), domain=((11, 40), (14, 40)),
+        oversampling=2, width=1.1,
+    )  # fmt: skip
     table = make_image(4, (84, 84)).reshape(21, 4, 21, 4).transpose(1, 3, 0, 2)[::-1, ::-1]
     models["discrete"] = bp.DiscretePRF(table, subsampling=4)
     for model in models.values():
@@ -286,7 +295,8 @@ def test_a_floor_leaves_out_light_that_is_below_it(name) -> None:
         assert np.count_nonzero(cut) < np.count_nonzero(whole)
 
 
-@pytest.mark.parametrize("name", free_models())
+# Where the middle of a polynomial is beyond its domain, no place has its image.
+@pytest.mark.parametrize("name", [name for name in free_models() if "beyond" not in name])
 def test_sigma_is_that_of_the_noise_equivalent_gaussian(name) -> None:
     """1 / sum phi^2 = 4 pi sigma^2; an image's is that of its pixels, a grid's of its mean."""
     psf = describe_psf(free_models()[name])
@@ -466,6 +476,25 @@ def test_beyond_its_domain_a_polynomial_does_not_change_with_the_place(width, co
     np.testing.assert_allclose(found[0, held], expected[0, held], rtol=1e-9, atol=1e-12)
     if not corner:
         assert np.abs(found[0, 2] - expected[0, 2]).max() > 1e-3 * np.abs(expected[0, 2]).max()
+
+
+def test_the_reach_of_a_source_holds_the_light_of_the_far_end_of_a_domain() -> None:
+    floor, place = 1e-3, 50.0
+    y, x = np.mgrid[-20:21, -20:21]
+    bell = np.exp(-0.125 * (x**2 + y**2)) / (8 * np.pi)
+    wide = np.exp(-0.02 * (x**2 + y**2)) / (50 * np.pi)
+    limit = {}
+    for end in (10, 60):
+        model = bp.PolynomialPSF(
+            [bell, 0.1 * wide, 0 * bell], middle=(0, 0), scale=(10, 10),
+            domain=((0, end), (0, 60)), x_0=place, y_0=place,
+        )  # fmt: skip
+        psf = describe_psf(model).with_floor(floor)
+        limit[end] = float(psf.find_limit(np.array([[place, place, 1.0, 0.0]]))[0])
+        beyond = model(np.arange(np.ceil(place + limit[end]), place + 21), place)
+        assert np.all(np.abs(beyond) < floor)
+    # u is 5 there, not 1.
+    assert limit[60] > limit[10]
 
 
 def test_sources_where_a_polynomial_is_not_known_are_flagged() -> None:
