@@ -1,9 +1,10 @@
 """The experiments on companions with many.
 
-    python benchmarks/experiments/companions_in_full.py [pairs] [nulls]
+    python benchmarks/experiments/companions_in_full.py [pairs] [nulls] [ladder] [bounds]
 
 Nulls are 20 over the rate of false positives that they check. Half of the targets without a
-companion are of SNR 100, half of SNR 1000; with a wrong PSF the stars are 1 % narrower than it.
+companion are of SNR 100, half of SNR 1000; with a wrong PSF the stars are 1 % narrower than it. The
+map's evidence is compared with the ladder's where a companion is seen, 0.75 FWHM or more away.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from report_rows import Row, print_table
 N_PAIR, SEED = 8000, 5130
 RATES = (0.01, 0.001)
 N_NULL = 20_000
+#: Pairs that are confirmed, and pairs of each separation whose errors are compared with bounds.
+N_CONFIRM, N_BOUND = 300, 20
+SEEN, CLEAR = 0.99, 0.75
+#: Largest differences: of ln(evidence), asked; of contrasts, mag, also nearer than CLEAR.
+MOST_LOG, MOST_MAG, MOST_MAG_NEAR = 0.3, 0.15, 0.3
 #: Enough to show what a wrong PSF does without its error in the model.
 N_SHOWN = 400
 SNRS = (100.0, 1000.0)
@@ -80,7 +86,63 @@ def count_nulls(what: str, p_companion: np.ndarray, rate: float) -> Row:
     return Row(f"{what}: p_companion > {1 - rate:g}", f"<= {rate:g}", share, 0.0, most, n, SEED)
 
 
-CHECKS = {"pairs": check_pairs, "nulls": check_nulls}
+def check_ladder() -> list[Row]:
+    """The map's evidence ratio less that of the ladder of samplers."""
+    from companions import FWHM, MODEL, PRIOR, RADIUS, draw_pair, simulate
+
+    import bayesphot as bp
+
+    rng = np.random.default_rng(SEED)
+    off, seconds = [], []
+    for k in range(N_CONFIRM):
+        target, flux, move, ratio = draw_pair(rng)
+        image, error = simulate(target, flux, move, ratio, rng)
+        found = bp.companion_map(
+            image, MODEL, (20.0, 20.0), error=error,
+            prior=PRIOR, radius=RADIUS,
+        )  # fmt: skip
+        if not (found.p_companion > SEEN and np.hypot(*move) >= CLEAR * FWHM):
+            continue
+        began = time.perf_counter()
+        confirmed = found.confirm(seed=k)
+        seconds.append(time.perf_counter() - began)
+        off.append(found.log_evidence_ratio - confirmed.log_evidence_ratio)
+    size, n = np.abs(off), len(off)
+    rows = [
+        Row(f"{what} of |map - ladder|, ln(evidence)", f"<= {MOST_LOG:g}", float(value),
+            0.0, MOST_LOG, n, SEED)
+        for what, value in (("median", np.median(size)), ("99 %", np.quantile(size, 0.99)))
+    ]  # fmt: skip
+    slowest = float(np.quantile(seconds, 0.95))
+    return [*rows, Row("95 % of confirmations, s", "<= 2", slowest, 0.0, 2.0, n, SEED)]
+
+
+def check_bounds() -> list[Row]:
+    """Contrast limits of maps and of recovered pairs less their Fisher bounds, mag."""
+    from contrast_bounds import SEPARATIONS, compare_map, compare_pairs
+
+    rows = []
+    for snr in SNRS:
+        compared = compare_map(snr, SEED)
+        for apart in SEPARATIONS:
+            most = MOST_MAG if apart >= CLEAR else MOST_MAG_NEAR
+            pairs = compare_pairs(snr, apart, N_BOUND, SEED)
+            for what, (limit, bound), n in (
+                ("map, place known", compared[apart], 1),
+                ("pairs, place free", pairs, N_BOUND),
+            ):
+                label = f"SNR {snr:g}, {apart:g} FWHM, {what}: limit {limit:.2f}, bound {bound:.2f}"
+                off = limit - bound
+                rows.append(Row(label, f"within {most:g}", off, -most, most, n, SEED))
+    return rows
+
+
+CHECKS = {
+    "pairs": check_pairs,
+    "nulls": check_nulls,
+    "ladder": check_ladder,
+    "bounds": check_bounds,
+}
 
 
 def main() -> int:
