@@ -14,6 +14,11 @@ from bayesphot.psf.hdus import make_card
 
 __all__ = ["PSFBuild"]
 
+#: FWHM, pixels, below which a core that is no Moffat function cannot be told from one image: with
+#: a Gaussian core and 15 % of the light in a halo the peak is 14 to 20 % off at 1.3 to 1.8 pixels,
+#: 3 % at 2.15, and 1 % at 2.5.
+UNDERSAMPLED = 2.0
+
 
 @dataclass(frozen=True, eq=False)
 class PSFBuild:
@@ -105,6 +110,11 @@ class PSFBuild:
             f"error of the peak {100.0 * relative:.2f} %; changed by {100.0 * self.change:.2f} % "
             f"of the peak in round {self.n_round}, the last",
         ]
+        if self.fwhm < UNDERSAMPLED:
+            lines.append(
+                "undersampled: right where stars are Moffat functions or Gaussians; of other cores "
+                "the errors above and below know nothing, and places follow the phase of the pixel"
+            )
         if self.psf_error is not None:
             sds = ", ".join(f"{100.0 * sd:.2f} %" for sd in self.psf_error.sds)
             lines.append(

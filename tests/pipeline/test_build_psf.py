@@ -96,6 +96,7 @@ def test_isolated_bright_stars_make_it(build, field) -> None:
     assert distance.max() < 5 * 0.6 * 2.4 / 30
     assert "signal to noise below 30" in set(build.stars["reason"])
     assert build.change < 0.005
+    assert "undersampled" not in build.summary()
 
 
 def test_it_is_the_psf_of_the_image(build) -> None:

@@ -68,6 +68,7 @@ def test_the_psf_is_that_of_the_stars(scene, build) -> None:
     assert np.abs(build.image - truth).max() < 0.01 * truth.max()
     assert build.psf.enclosed_fraction == pytest.approx(1.0, abs=1e-3)
     assert build.change < 0.002
+    assert "undersampled: right where stars are Moffat functions" in build.summary()
 
 
 def test_neither_places_nor_fluxes_follow_the_phase_of_the_pixel(scene, build) -> None:

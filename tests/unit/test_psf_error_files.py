@@ -178,3 +178,21 @@ def test_what_is_neither_a_number_nor_a_file_is_refused(tmp_path, capsys) -> Non
         assert main(["run", str(tmp_path / "image.fits"), "--fwhm", "3", "--psf-error", given]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert f"--psf-error: must be a number or a file, found {given!r}" in line
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+def test_the_error_of_the_psf_reaches_the_map_of_companions(tmp_path, monkeypatch, of_file) -> None:
+    """That of a file, or a number, which is the error of the width."""
+    found = []
+
+    def refuse(*_arguments, **settings):
+        found.append(settings["psf_error"])
+        raise ValueError("seen")
+
+    monkeypatch.setattr(bp, "companion_map", refuse)
+    image, given = str(tmp_path / "image.fits"), write(tmp_path / "psf.fits")
+    fits.writeto(image, np.random.default_rng(1).normal(5.0, 1.0, (31, 31)))
+    options = ["--target", "15", "15", "--sigma", "1.5", "--error", "1"]
+    options += ["--psf-error", given if of_file else "0.02", "--out", str(tmp_path / "out")]
+    assert main(["companions", image, *options]) == 2
+    assert found[0].amplitude_sd == ((0.013, 0.031, 1 / 30) if of_file else (0.02,))
