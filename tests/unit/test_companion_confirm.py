@@ -53,6 +53,21 @@ def test_the_evidence_is_that_of_the_map(pair):
     assert confirmed.p_companion == pytest.approx(found.p_companion, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("apart", "magnitudes", "flux"),
+    [(1.09, 0.64, 6e3), (0.98, 0.34, 1.5e4), (1.19, 1.4, 8e5), (1.09, 0.39, 4e5), (1.6, 2.4, 6e5)],
+)
+def test_the_evidence_is_that_of_the_map_however_bright_the_pair_is(apart, magnitudes, flux):
+    """The target alone is a bad fit then: its image must be exact, its curvature the true one."""
+    move = apart * FWHM * np.array([np.cos(0.7), np.sin(0.7)])
+    second = (*(20.2 + move), 10.0 ** (-0.4 * magnitudes) * flux)
+    image, error = simulate((20.2, 20.2, flux), second, seed=21)
+    found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error)
+    assert found.confirm(seed=1).log_evidence_ratio == pytest.approx(
+        found.log_evidence_ratio, abs=0.1
+    )
+
+
 def test_the_pair_is_that_of_the_map(pair):
     found, confirmed = pair
     by_map, by_draws = found.pair(4000, seed=2), confirmed.pair()

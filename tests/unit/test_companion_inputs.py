@@ -224,7 +224,10 @@ def test_wings_beyond_the_stamp_of_a_psf_are_no_companions(seed):
     found = bp.companion_map(image, stamp, (20.0, 20.0), error=error)
     assert found.p_companion < 0.5
     assert "stamp ends 7" in found.notes[0]
-    # Pixels of the target that no model has.
+    # Pixels of the target that no model has, of a star ten times as bright.
+    image = SKY + MOFFAT.evaluate(COLUMN, ROW, 1e6, 20.3, 19.8, 2.6, 3.0)
+    error = np.sqrt(image)
+    image = image + np.random.default_rng(seed).normal(0.0, error)
     beyond = bp.companion_map(image, stamp, (20.0, 20.0), error=error, radius=6.0, box=29)
     assert beyond.log_evidence_ratio > 10.0
 
