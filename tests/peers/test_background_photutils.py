@@ -16,6 +16,7 @@ from scipy import stats
 import bayesphot as bp
 from bayesphot import background
 from bayesphot.background import estimate_noise, estimate_sky, map_noise
+from bayesphot.calibration.setup import read_setup
 from bayesphot.datasets import make_bright_pair, simulate_scene
 
 theirs = pytest.importorskip("photutils.background", reason="photutils is the referee")
@@ -274,3 +275,16 @@ def test_the_level_alone_of_a_map_plugs_in() -> None:
     sky = estimate_sky(lambda data: theirs.Background2D(data, 32).background, image)
     assert sky.level.shape == image.shape
     assert abs(np.median(sky.level) - 50.0) < 4.0  # within one sigma of the pixel noise
+
+
+def test_a_calibration_of_a_known_sky_takes_a_map_for_none() -> None:
+    """Skies that are not fitted are simulated at a level: that of a map is not one number."""
+    phot = bp.BasicPSFPhotometry(
+        psf_model=bp.IntegratedGaussianPRF(sigma=2.0),
+        fitshape=11,
+        bkg_estimator=make_medians(make_crowd()),
+        fit_background=False,
+    )
+    given = {"flux": bp.Normal(2000.0, 100.0), "error": 4.0}
+    setup = read_setup(phot, background=None, truth=None, true_error=None, **given)
+    assert setup.sky == 0.0
