@@ -2,7 +2,7 @@
 
     python benchmarks/real_images/wfc3ir_pairs.py [--n N]
 
-A companion two magnitudes fainter, 0.8 pixels (0.7 FWHM) from a star of SNR 300, anywhere on the
+A companion two magnitudes fainter, 0.8 pixels (0.6 FWHM) from a star of SNR 300, anywhere on the
 detector, at any phase of the pixel and any angle. As in `wfc3ir_injection`, scipy draws the scene.
 """
 
