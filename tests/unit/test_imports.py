@@ -17,10 +17,11 @@ import bayesphot
 PACKAGE = Path(bayesphot.__file__).parent
 
 #: The rows of the house, top first. A module may import rows below its own, never its own row.
-#: The two front doors use each other and have a row each: cli, its commands, their report.
+#: The two front doors use each other and have a row each: cli, its commands
+#: and their options, their report.
 ROWS = (
     ("cli",),
-    ("commands",),
+    ("commands", "parsers"),
     ("report", "warm"),
     ("calibration", "effective_psf", "companions"),
     ("config",),
