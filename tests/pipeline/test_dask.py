@@ -12,7 +12,9 @@ from bayesphot.execute import Workers, run_batches
 
 distributed = pytest.importorskip("distributed", reason="the executor of dask is the subject")
 
-#: What dask says of itself on a loaded machine is not about this package.
+# A cluster that starts and ends on a loaded machine warns of its own late events and ports that are
+# taken, through tornado and asyncio, in words and categories that change with its versions: nothing
+# of it is about this package, whose own warnings the other tests of executors do not let pass.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -20,8 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def client():
     """One worker, started anew."""
     with warnings.catch_warnings():
-        # A module's fixture stands outside ``pytestmark``.
-        warnings.simplefilter("ignore")  # dask's own late events and ports on a loaded machine
+        # The same reason: a module's fixture stands outside ``pytestmark``.
+        warnings.simplefilter("ignore")
         cluster = distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
         )

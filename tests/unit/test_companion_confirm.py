@@ -5,25 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from companion_scene import FWHM, MODEL, SKY, simulate
 
 import bayesphot as bp
 
-SIGMA = 1.5
-FWHM = 2.3548 * SIGMA
-SKY = 100.0
-SIDE = 41
-MODEL = bp.IntegratedGaussianPRF(sigma=SIGMA)
-ROW, COLUMN = np.mgrid[:SIDE, :SIDE].astype(float)
 TARGET = (20.3, 19.8, 12000.0)
 COMPANION = (17.4, 21.5, 1500.0)
 NEIGHBOUR = (29.0, 27.0, 6000.0)
-
-
-def simulate(*sources, seed: int):
-    """Return image and error of sources (x, y, flux) with photon noise."""
-    image = SKY + sum(MODEL.evaluate(COLUMN, ROW, flux, x, y, SIGMA) for x, y, flux in sources)
-    error = np.sqrt(image)
-    return image + np.random.default_rng(seed).normal(0.0, error), error
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,13 @@ from astropy.coordinates import SkyCoord
 from astropy.nddata import NDData, StdDevUncertainty
 from astropy.table import Table
 from astropy.wcs import WCS
+from companion_scene import COLUMN, MODEL, ROW, SIGMA, SKY, simulate
 
 import bayesphot as bp
 
-SIGMA = 1.5
-SKY = 100.0
-SIDE = 41
-MODEL = bp.IntegratedGaussianPRF(sigma=SIGMA)
-ROW, COLUMN = np.mgrid[:SIDE, :SIDE].astype(float)
 TARGET = (20.3, 19.8, 12000.0)
 NEIGHBOUR = (11.0, 22.0, 9000.0)
 COMPANION = (25.0, 24.0, 1500.0)
-
-
-def simulate(*sources, seed: int):
-    """Return image and error of sources (x, y, flux) with photon noise."""
-    image = SKY + sum(MODEL.evaluate(COLUMN, ROW, flux, x, y, SIGMA) for x, y, flux in sources)
-    error = np.sqrt(image)
-    return image + np.random.default_rng(seed).normal(0.0, error), error
 
 
 def make_wcs() -> WCS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.table import Table
+from companion_scene import FWHM, MODEL, SIGMA, SKY, render, simulate
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
@@ -14,25 +15,6 @@ from bayesphot.companions.moving import MovingImage, evaluate_terms, render_unit
 from bayesphot.companions.profile import fit_alone, fit_crossed, fit_places
 from bayesphot.companions.trials import open_bench
 from bayesphot.psf import describe_psf
-
-SIGMA = 1.5
-FWHM = 2.3548 * SIGMA
-SKY = 100.0
-SIDE = 41
-MODEL = bp.IntegratedGaussianPRF(sigma=SIGMA)
-ROW, COLUMN = np.mgrid[:SIDE, :SIDE].astype(float)
-
-
-def render(x: float, y: float, flux: float) -> np.ndarray:
-    return MODEL.evaluate(COLUMN, ROW, flux, x, y, SIGMA)
-
-
-def simulate(*sources, seed: int):
-    """Return image and error of sources (x, y, flux) with photon noise."""
-    image = SKY + sum(render(*source) for source in sources)
-    error = np.sqrt(image)
-    return image + np.random.default_rng(seed).normal(0.0, error), error
-
 
 PAIR = ((20.3, 19.8, 12000.0), (17.4, 21.5, 1500.0))
 
