@@ -15,11 +15,7 @@ from bayesphot.flags import Flag
 from bayesphot.kernels.columns import fill_places
 from bayesphot.kernels.patches import render_into
 from bayesphot.kernels.structs import (
-    DEGREE,
     FLUX,
-    N_PLACE,
-    PSF_TABLE,
-    SAMPLED,
     SHAPE,
     PSFData,
     X,
@@ -217,18 +213,8 @@ def _read_place(place) -> tuple[float, float]:
 
 def _find_place(psf: PSFConfig) -> tuple[float, float]:
     """The pixel in the middle of a PSF's grid or of where its polynomial holds, else the first."""
-    if psf.kind != SAMPLED:
-        return 0.0, 0.0
-    first, middle = PSF_TABLE, []
-    for axis in (0, 1):
-        n = int(psf.numbers[N_PLACE + axis])
-        knots = psf.numbers[first : first + n]
-        first += n
-        if psf.numbers[DEGREE] > 0:
-            at, scale, low, high = knots
-            knots = at + scale * np.array([low, high])
-        middle.append(np.floor(0.5 * (knots[0] + knots[-1]) + 0.5) if n > 1 else 0.0)
-    return middle[1], middle[0]
+    x, y = (0.0 if ends is None else float(np.floor(0.5 * sum(ends) + 0.5)) for ends in psf.domain)
+    return x, y
 
 
 def _sum_unit(psf: PSFConfig, middle, radii: np.ndarray, move: float = 0.0) -> np.ndarray:

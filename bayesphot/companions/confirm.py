@@ -110,6 +110,7 @@ def confirm_companion(
     best: Companion,
     prior: CompanionPrior,
     *,
+    target_flux: float,
     area: float,
     fwhm: float,
     sampler: Sampler,
@@ -124,7 +125,9 @@ def confirm_companion(
     best : Companion
         Where the companion starts.
     prior : CompanionPrior
-        Of the companion; a flux ratio is taken over the flux of the target beside `best`.
+        Of the companion; a flux ratio is taken over `target_flux`.
+    target_flux : float
+        Flux that the target has beside `best`.
     area : float
         The region searched, square pixels.
     fwhm : float
@@ -140,7 +143,6 @@ def confirm_companion(
     k = find_target(looped)
     scene = replace(looped.scene, pixels=keep_stamp(looped, k))
     scene = replace(scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], k, fwhm))
-    target_flux = best.flux / best.flux_ratio
     pdf = prior.flux if prior.flux is not None else prior.flux_ratio.scaled(target_flux)
     density = ScenePrior(1.0 / area, pdf)
     settings = looped.settings

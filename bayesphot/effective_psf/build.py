@@ -261,13 +261,11 @@ def _assemble(frame: Frame, stage: Stage, reason: np.ndarray) -> PSFBuild:
         }
     )
     stars.sort("flux", reverse=True)
-    modes, psf_error = _find_modes(stage)
     pieces = stage.pieces
     return PSFBuild(
         psf=make_model(stage, frame.data.shape),
-        psf_error=psf_error,
+        psf_error=_find_error(stage),
         error=stage.draws_of_image.std(axis=0),
-        modes=modes,
         stars=stars,
         oversampling=stage.table.oversampling,
         fwhm=stage.fwhm,
@@ -282,15 +280,15 @@ def _assemble(frame: Frame, stage: Stage, reason: np.ndarray) -> PSFBuild:
     )
 
 
-def _find_modes(stage: Stage) -> tuple[np.ndarray, PSFError | None]:
-    """Return the main modes times their standard deviations, and the PSF's error.
+def _find_error(stage: Stage) -> PSFError | None:
+    """Return the PSF's error, its main modes and a white remainder; None of too few stars.
 
     The covariance of the stars' amplitudes, and that of the PSF's own error beside it: both move
     all pixels of a star together.
     """
     grid, spread = stage.table, stage.spread
     if spread is None or stage.used.sum() < FEWEST:
-        return np.zeros((0, grid.side, grid.side)), None
+        return None
     x, y = np.meshgrid(grid.offset, grid.offset)
     shapes = evaluate_shapes(x, y, stage.sigma)
     flat = shapes.reshape(len(shapes), -1)
@@ -310,10 +308,9 @@ def _find_modes(stage: Stage) -> tuple[np.ndarray, PSFError | None]:
     # Of unit norm as the PSF is, so that a standard deviation is a share of the flux.
     norm = np.sqrt((images**2).sum(axis=(1, 2)) / (stage.image**2).sum())
     images, sd = images / norm[:, None, None], sd * norm
-    error = PSFError(
+    return PSFError(
         width=0.0,
         white=stage.white,
         modes=list(zip(images, sd.tolist(), strict=True)),
         oversampling=grid.oversampling,
     )
-    return images * sd[:, None, None], error

@@ -34,8 +34,6 @@ class PSFBuild:
     error : (ny, nx) ndarray
         Standard deviation of the PSF's image in the middle of the detector: of the noise, and of
         the places and fluxes of the stars.
-    modes : (n, ny, nx) ndarray
-        The main modes, each times the standard deviation of its amplitude.
     stars : QTable
         All candidates: ``x``, ``y``, ``flux``, ``used``, ``reason`` (why not used), ``scatter`` (of
         the residuals over their error).
@@ -67,7 +65,6 @@ class PSFBuild:
     psf: Any
     psf_error: PSFError | None
     error: np.ndarray
-    modes: np.ndarray
     stars: QTable
     oversampling: int
     fwhm: float
@@ -81,6 +78,13 @@ class PSFBuild:
         """The PSF in the middle of the detector, (ny, nx)."""
         data = np.asarray(self.psf.data)
         return data if data.ndim == 2 else data[0]
+
+    @property
+    def modes(self) -> np.ndarray:
+        """The main modes (n, ny, nx), each times the standard deviation of its amplitude."""
+        if self.psf_error is None or not self.psf_error.images:
+            return np.zeros((0, *self.image.shape))
+        return np.stack(self.psf_error.images) * np.array(self.psf_error.sds)[:, None, None]
 
     @property
     def n_used(self) -> int:

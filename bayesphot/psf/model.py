@@ -273,19 +273,29 @@ class PSFConfig:
         True where it does not vary.
         """
         inside = np.ones(np.shape(x), dtype=bool)
+        for ends, place in zip(self.domain, (x, y), strict=True):
+            if ends is not None:
+                inside &= (place >= ends[0]) & (place <= ends[1])
+        return inside
+
+    @property
+    def domain(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """From which to which x, and y, the PSF is known: its grid, or where its polynomial holds.
+
+        None along an axis along which it does not vary.
+        """
         if self.kind != SAMPLED:
-            return inside
-        first = PSF_TABLE
-        for axis, place in ((0, y), (1, x)):
+            return None, None
+        first, found = PSF_TABLE, []
+        for axis in (0, 1):
             n = int(self.numbers[N_PLACE + axis])
             knots = self.numbers[first : first + n]
             first += n
             if self.numbers[DEGREE] > 0:
                 middle, scale, low, high = knots
                 knots = middle + scale * np.array([low, high])
-            if n > 1:
-                inside &= (place >= knots[0]) & (place <= knots[-1])
-        return inside
+            found.append((float(knots[0]), float(knots[-1])) if n > 1 else None)
+        return found[1], found[0]
 
     def with_floor(self, floor: float) -> PSFConfig:
         """Return the PSF rendered no further than where its light is under ``floor`` per pixel."""

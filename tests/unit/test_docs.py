@@ -71,6 +71,13 @@ def test_snippets_run_and_print_what_the_page_shows(path, tmp_path, monkeypatch)
         )
 
 
+@pytest.mark.parametrize(
+    "path", [*sorted(ROOT.glob("*.md")), *PAGES[1:]], ids=lambda path: path.name
+)
+def test_pages_have_no_halves_of_a_merge(path):
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", path.read_text(), flags=re.MULTILINE)
+
+
 #: Figures of images that are not part of the project, and the scripts that draw them.
 DRAWN_BY = {"figures/psf_spitzer_flight.png": "benchmarks/real_images/own_psf.py"}
 
