@@ -149,6 +149,20 @@ def test_densities_are_those_of_scipy(prior, referee) -> None:
     np.testing.assert_allclose(split, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("prior", "referee"), [*DISTRIBUTIONS, (Normal(1.0, 2.0), stats.norm(1.0, 2.0))],
+    ids=lambda p: type(p).__name__,
+)  # fmt: skip
+def test_a_prior_in_another_unit_is_the_same(prior, referee) -> None:
+    log_density, factor = open_kernel(log_prior_density), 7.5
+    scaled = prior.scaled(factor)
+    assert type(scaled) is type(prior)
+    values = referee.ppf(np.linspace(0.01, 0.99, 9))
+    mine = [log_density(scaled.whole(), factor * v) for v in values]
+    expected = referee.logpdf(values) - np.log(factor)
+    np.testing.assert_allclose(mine, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("prior", [Uniform(-1.0, 3.0), TruncatedNormal(1.0, 2.0, -4.0, 7.0)])
 def test_a_density_of_the_level_is_moved_by_the_reference(prior) -> None:
     log_density = open_kernel(log_prior_density)
