@@ -104,8 +104,8 @@ def test_stars_of_a_pixel_without_wings_do_not_let_the_first_guess_run_away() ->
     assert build.n_used > 0.6 * N_STAR
 
 
-def test_oversampling_is_how_finely_the_same_psf_is_tabulated(scene) -> None:
-    _, image, error, _ = scene
+def test_oversampling_is_how_finely_the_same_psf_is_tabulated() -> None:
+    _, image, error, _ = simulate("Gaussian")
     coarse, fine = (
         bp.build_psf(image, error=error, degree=0, n_iter=3, oversampling=step) for step in (2, 6)
     )

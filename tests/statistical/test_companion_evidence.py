@@ -61,7 +61,7 @@ def test_the_evidence_is_that_of_the_samplers(separation, magnitudes, snr, seed)
     assert found.log_evidence_ratio == pytest.approx(odds.log_odds - np.log(1e-3 * area), abs=0.3)
 
 
-@pytest.mark.parametrize("n", [50, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [25, pytest.param(2000, marks=pytest.mark.slow)])
 def test_draws_cover_the_truth(n):
     rank = rank_pairs(n, 20261126)
     for share in (0.68, 0.95):

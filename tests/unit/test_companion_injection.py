@@ -187,8 +187,8 @@ def test_photon_noise_of_a_companion_scatters_its_evidence():
     scatter = []
     for each in (search, silent):
         bench = open_bench(each, (15.0, 15.0), 5.0)
-        rng, n = np.random.default_rng(1), 200
+        rng, n = np.random.default_rng(1), 80
         logs = [bench.find_evidence(bench.simulate(rng, (20.0, 15.0, 150.0))) for _ in range(n)]
         scatter.append(np.std(logs))
-    # At its peak the sky's variance is 2 and its own 10; each standard deviation is known to 5 %.
+    # At its peak the sky's variance is 2 and its own 10; each standard deviation is known to 8 %.
     assert scatter[0] > 1.4 * scatter[1]
