@@ -39,7 +39,6 @@ from bayesphot.effective_psf.iterate import (
     resample_stage,
 )
 from bayesphot.effective_psf.modes import evaluate_shapes
-from bayesphot.effective_psf.moffat import Moffat
 from bayesphot.effective_psf.result import PSFBuild
 from bayesphot.image import prepare_image
 from bayesphot.psf import IntegratedGaussianPRF, PSFError
@@ -57,9 +56,6 @@ NODES = 5.0
 FINEST = 5
 #: Narrowest FWHM, pixels, that tells a star from a hot pixel.
 LEAST_FWHM = 0.5
-#: Exponent of the Moffat function that is the first guess; the usual one of a turbulent atmosphere
-#: is 2.5 to 4.8 (Trujillo et al. 2001).
-BETA = 3.0
 #: Fewest stars that tell how stars differ, and the modes kept: of this share of the variance.
 FEWEST = 10
 EXPLAINED = 0.95
@@ -183,7 +179,7 @@ def build_psf(
     if rows.size < fewest:
         raise ValueError(f"degree={degree} needs at least {fewest} stars, found {rows.size}")
     step = int(np.clip(np.ceil(NODES / fwhm), 1, FINEST))
-    stage = begin_stage(half, step, Moffat.of_width(fwhm, BETA), sources, rows)
+    stage = begin_stage(half, step, fwhm, sources, rows)
     stage = iterate_psf(frame, stage, degree=degree, n_iter=n_iter)
     return _assemble(frame, resample_stage(stage, oversampling or step), reason)
 

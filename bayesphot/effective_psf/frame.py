@@ -10,6 +10,7 @@ from astropy.table import Table
 
 from bayesphot.background import MeshBackground, MMMBackground
 from bayesphot.config import BasicPSFPhotometry
+from bayesphot.config.run import fit_image
 from bayesphot.execute import Workers
 from bayesphot.grouping import DAOGroup
 from bayesphot.image import Image
@@ -126,6 +127,7 @@ def fit_sources(
         variance = variance + (white * model) ** 2
     error = np.where(frame.good, np.sqrt(variance), 1.0)
     starts = Table({"x_0": sources.x, "y_0": sources.y, "flux_0": sources.flux})
-    result = photometry(frame.data, error=error, mask=~frame.good, positions=starts)
-    fitted = Sources(*(np.array(result[f"{name}_fit"]) for name in ("x", "y", "flux")))
-    return fitted, np.asarray(result.model_image)
+    looped = fit_image(photometry, frame.data, error, ~frame.good, starts).looped
+    fitted = np.full((3, len(sources)), np.nan)
+    fitted[:, looped.row] = looped.scene.sources.value[:, :3].T
+    return Sources(*fitted), looped.scene.model

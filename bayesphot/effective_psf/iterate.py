@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayesphot.effective_psf.basis import Basis, Grid, make_basis
 from bayesphot.effective_psf.frame import Frame, Sources, fit_sources, renew_frame
 from bayesphot.effective_psf.modes import (
     Spread,
@@ -22,7 +23,6 @@ from bayesphot.effective_psf.modes import (
 from bayesphot.effective_psf.moffat import Moffat, fit_moffat
 from bayesphot.effective_psf.solve import (
     Field,
-    Grid,
     Pieces,
     build_system,
     choose_field,
@@ -45,8 +45,6 @@ WHITE = 0.1
 LEAST_WHITE = 1e-3
 #: Share of a neighbour's light that its subtraction may leave.
 LEFT = 0.05
-#: The envelope is not below this share of the peak.
-DARK = 1e-6
 #: Stars whose residuals scatter by so many median absolute deviations more than the median's are
 #: left out, if by this factor at least.
 ODD = 5.0
@@ -55,6 +53,12 @@ LEAST_ODD = 1.5
 GUESSED = 2
 #: Draws of the PSF's error.
 N_DRAW = 16
+#: Exponent of the Moffat function that is the first guess; the usual one of a turbulent atmosphere
+#: is 2.5 to 4.8 (Trujillo et al. 2001).
+BETA = 3.0
+#: Least radius, pixels, in which stars' differences are looked for: shapes, flux, place and sky
+#: take 16 of its 50 pixels.
+LEAST_RADIUS = 4.0
 #: Stars for each term of the polynomial of the place, at the least.
 PER_TERM = 5
 
@@ -63,7 +67,7 @@ PER_TERM = 5
 class Stage:
     """Where the iteration is.
 
-    ``grid``: nodes of the deviations from ``guess``, ``coefficient`` (side^2,) of them; ``table``:
+    ``basis`` of the deviations from ``guess``, ``coefficient`` (side^2,) of its grid; ``table``:
     nodes of the PSF's ``image`` (side, side) in the middle of the image; ``sources``: fits of all,
     ``rows`` of those that make the PSF, ``used``: which of these count, ``scatter`` of their
     residuals; ``prior`` of the deviations; ``spread``: how stars differ, ``white``: what is left
@@ -71,7 +75,7 @@ class Stage:
     ``n_round`` of them.
     """
 
-    grid: Grid
+    basis: Basis
     table: Grid
     guess: Moffat
     coefficient: np.ndarray
@@ -88,6 +92,11 @@ class Stage:
     residual: np.ndarray = field(default_factory=lambda: np.empty(0))
     change: float = np.inf
     n_round: int = 0
+
+    @property
+    def grid(self) -> Grid:
+        """Nodes of the deviations' spline."""
+        return self.basis.grid
 
     def render(self, coefficient: np.ndarray) -> np.ndarray:
         """Return deviations of coefficients (side^2,) at the nodes of the image."""
@@ -116,7 +125,7 @@ class Stage:
 
 
 def begin_stage(
-    half: int, oversampling: int, guess: Moffat, sources: Sources, rows: np.ndarray
+    half: int, oversampling: int, fwhm: float, sources: Sources, rows: np.ndarray
 ) -> Stage:
     """Return the first stage: a guess, and the stars that are to make the PSF.
 
@@ -126,19 +135,20 @@ def begin_stage(
         Half the side of the PSF, pixels.
     oversampling : int
         Nodes of its image to a pixel.
-    guess : Moffat
-        First guess.
+    fwhm : float
+        FWHM of the first guess, pixels.
     sources : Sources
         All sources.
     rows : (n,) int array
         The stars.
     """
-    grid, table = Grid(half, 1), Grid(half, oversampling)
+    basis, table = make_basis(half, fwhm), Grid(half, oversampling)
+    guess = Moffat.of_width(fwhm, BETA)
     nothing = np.full(rows.size, np.nan)
     used = np.ones(rows.size, dtype=bool)
-    zero = np.zeros(grid.side**2)
+    zero = np.zeros(basis.grid.side**2)
     image = guess(*np.meshgrid(table.offset, table.offset))
-    return Stage(grid, table, guess, zero, image, sources, rows, used, nothing)
+    return Stage(basis, table, guess, zero, image, sources, rows, used, nothing)
 
 
 def resample_stage(stage: Stage, oversampling: int) -> Stage:
@@ -308,41 +318,22 @@ def _renew_guess(stage: Stage, pieces: Pieces) -> Stage:
 
 def _renew_image(frame: Frame, stage: Stage, pieces: Pieces, *, draw: bool) -> Stage:
     """Return the stage with deviations that fit its stars' pixels."""
-    grid = stage.grid
-    base = stage.guess(pieces.dx, pieces.dy)
-    slopes = stage.guess.differentiate(pieces.dx, pieces.dy)
     shifted = replace(pieces, value=pieces.value - _deviate(frame, stage, pieces))
-    expected = base + grid.design(pieces.dx, pieces.dy) @ stage.coefficient
+    expected = stage.guess(pieces.dx, pieces.dy)
+    expected += stage.grid.design(pieces.dx, pieces.dy) @ stage.coefficient
     weight = weigh_residuals((shifted.value - expected) / np.sqrt(shifted.variance))
-    envelope = stage.guess(*np.meshgrid(grid.offset, grid.offset)).ravel()
-    envelope = np.maximum(envelope, DARK * envelope.max())
-    system = build_system(grid, shifted, envelope, base, slopes, stage.coefficient, weight)
+    system = build_system(stage.basis, shifted, stage.guess, stage.coefficient, weight)
     prior = stage.prior
     if prior is None or stage.n_round in CHOSEN:
-        prior = choose_field(system, stage.fwhm)
+        prior = choose_field(system, stage.fwhm, prior)
     solution = solve_spline(system, prior, n_draw=N_DRAW if draw else 0)
-    coefficient = _normalise(stage, solution.coefficient)
     image = stage.guess(*np.meshgrid(stage.table.offset, stage.table.offset))
-    image += stage.render(coefficient)
+    image += stage.render(solution.coefficient)
     change = float(np.abs(image - stage.image).max() / stage.image.max())
     return replace(
-        stage, coefficient=coefficient, image=image, prior=prior, pieces=pieces,
+        stage, coefficient=solution.coefficient, image=image, prior=prior, pieces=pieces,
         residual=solution.residual, change=change, draws=solution.draws,
     )  # fmt: skip
-
-
-def _normalise(stage: Stage, coefficient: np.ndarray) -> np.ndarray:
-    """Return deviations with which the PSF sums to 1 within its stamp.
-
-    Fluxes are free, so the pixels do not tell, and a misfit would let the scale run away from round
-    to round. What the first guess lacks is made of its spline, exact enough for what is a
-    thousandth of it once the rounds settle.
-    """
-    guess = stage.guess(*np.meshgrid(stage.grid.offset, stage.grid.offset))
-    # Splines of a node to a pixel sum to their coefficients at each phase of the pixel.
-    total = float(guess.sum() + coefficient.sum())
-    own = stage.grid.coefficients(guess)
-    return coefficient / total + (1.0 / total - 1.0) * own
 
 
 def _renew_spread(frame: Frame, stage: Stage, degree: int | None) -> Stage:
@@ -391,7 +382,8 @@ def _leave_out_odd(stage: Stage) -> Stage:
 
 def _select_core(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels near the stars, and the number of each pixel's star among those used."""
-    chosen = np.flatnonzero(np.hypot(stage.pieces.dx, stage.pieces.dy) < 2.0 * stage.fwhm)
+    radius = max(2.0 * stage.fwhm, LEAST_RADIUS)
+    chosen = np.flatnonzero(np.hypot(stage.pieces.dx, stage.pieces.dy) < radius)
     return chosen, np.searchsorted(np.flatnonzero(stage.used), stage.pieces.star[chosen])
 
 

@@ -14,10 +14,10 @@ from bayesphot.psf.hdus import make_card
 
 __all__ = ["PSFBuild"]
 
-#: FWHM, pixels, below which a core that is no Moffat function cannot be told from one image: with
-#: a Gaussian core and 15 % of the light in a halo the peak is 14 to 20 % off at 1.3 to 1.8 pixels,
-#: 3 % at 2.15, and 1 % at 2.5.
-UNDERSAMPLED = 2.0
+#: FWHM, pixels, below which some cores cannot be told from one image: an Airy disk is found to
+#: 0.6 % of its peak at 1.43 pixels, pixel included, to 6 % at 1.2, where places follow the phase by
+#: 0.04.
+UNDERSAMPLED = 1.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +116,8 @@ class PSFBuild:
         ]
         if self.fwhm < UNDERSAMPLED:
             lines.append(
-                "undersampled: right where stars are Moffat functions or Gaussians; of other cores "
-                "the errors above and below know nothing, and places follow the phase of the pixel"
+                "undersampled: the sharper features of its core are not known, whatever the errors "
+                "above and below; places may follow the phase of the pixel"
             )
         if self.psf_error is not None:
             sds = ", ".join(f"{100.0 * sd:.2f} %" for sd in self.psf_error.sds)

@@ -6,13 +6,10 @@ deviations from it, whose coefficients are linear in the data:
 
     d_i / f_s = g(u_i) + sum_k B_k(u_i) e_k a_k + noise,
 
-with cubic B-splines B, the envelope e of the PSF, and deviations a that are a priori a random field
-of standard deviation tau and the power spectrum 1 / (1 + (length k)^4). Both are where the evidence
-of the pixels is largest (MacKay 1992), so that noise is smoothed and structure is not.
-
-Nodes are a pixel apart: the splines then sum to the same flux and centroid at each phase of the
-pixel (Strang & Fix 1971), as light that is integrated over pixels does, and errors of fluxes and
-places that depend on the phase cannot hide in them.
+with splines B (`Basis`), the envelope e of the PSF, and deviations a that are a priori a random
+field of standard deviation tau and the power spectrum 1 / (1 + (length k)^4). Both are where the
+evidence of the pixels is largest (MacKay 1992), so that noise is smoothed and structure is not. All
+stars' fluxes and places are free, and integrated over.
 """
 
 from __future__ import annotations
@@ -21,12 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import cho_solve_banded, cholesky_banded
-from scipy.sparse.linalg import LinearOperator, cg
+from scipy.linalg import block_diag, cho_solve, cholesky, solve_triangular
+
+from bayesphot.effective_psf.basis import Basis, Level
 
 __all__ = [
     "Field",
-    "Grid",
     "Pieces",
     "Solution",
     "System",
@@ -39,75 +36,14 @@ __all__ = [
 #: Standard deviations of a deviation that are tried, and lengths, in FWHM.
 DEVIATIONS = (0.03, 0.1, 0.3, 1.0, 3.0)
 LENGTHS = (0.15, 0.3, 0.6, 1.2, 2.4)
+#: The envelope is not below this share of the peak.
+DARK = 1e-6
 #: Where the weight of pixels that lie off begins to fall, in sigma (Huber 1964).
 HUBER = 3.0
 #: Standard deviation of the relative flux and of the place, pixels, that a star may be off.
-STEP = 0.02
-#: Relative tolerances of the conjugate gradients, for the PSF and for draws of its error, and their
-#: steps at most.
-EXACT = 1e-6
-ROUGH = 1e-2
-MOST_STEPS = 300
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Nodes of a spline: ``oversampling`` to a pixel, ``half`` pixels about the centre."""
-
-    half: int
-    oversampling: int
-
-    @property
-    def side(self) -> int:
-        """Nodes along an axis, odd: one lies on the centre."""
-        return 2 * self.half * self.oversampling + 1
-
-    @property
-    def offset(self) -> np.ndarray:
-        """Distance of the nodes from the centre along an axis, pixels."""
-        return (np.arange(self.side) - self.half * self.oversampling) / self.oversampling
-
-    def design(self, dx: np.ndarray, dy: np.ndarray) -> sparse.csr_array:
-        """Return the values (n, side^2) of all B-splines at distances (n,) from the centre."""
-        middle = self.half * self.oversampling
-        first_u, weight_u = _weigh(dx * self.oversampling + middle)
-        first_v, weight_v = _weigh(dy * self.oversampling + middle)
-        step = np.arange(4)
-        i = first_u[:, None, None] + step
-        j = first_v[:, None, None] + step[:, None]
-        value = weight_v.T[:, :, None] * weight_u.T[:, None, :]
-        inside = (i >= 0) & (i < self.side) & (j >= 0) & (j < self.side)
-        column = np.where(inside, j * self.side + i, 0)
-        entries = np.where(inside, value, 0.0).reshape(dx.size, 16)
-        start = np.arange(dx.size + 1) * 16
-        matrix = (entries.ravel(), column.reshape(-1), start)
-        return sparse.csr_array(matrix, shape=(dx.size, self.side**2))
-
-    def image(self, coefficient: np.ndarray) -> np.ndarray:
-        """Return the spline's values (side, side) at its nodes."""
-        from scipy.ndimage import convolve1d
-
-        c = coefficient.reshape(self.side, self.side)
-        for axis in (0, 1):
-            c = convolve1d(c, np.array([1.0, 4.0, 1.0]) / 6.0, axis=axis, mode="constant")
-        return c
-
-    def coefficients(self, image: np.ndarray) -> np.ndarray:
-        """Return the coefficients (side^2,) of an image, dark beyond its border."""
-        from scipy.ndimage import spline_filter
-
-        margin = 8
-        padded = np.pad(image, margin)
-        return spline_filter(padded, order=3)[margin:-margin, margin:-margin].ravel()
-
-
-def _weigh(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first of the four B-splines that reach a place, and their values there."""
-    whole = np.floor(u)
-    t = u - whole
-    s = 1.0 - t
-    weight = np.array([s**3, 4.0 - 6.0 * t**2 + 3.0 * t**3, 4.0 - 6.0 * s**2 + 3.0 * s**3, t**3])
-    return whole.astype(int) - 1, weight / 6.0
+STEP = 0.1
+#: Standard deviation of the total flux, and of the place of the centre, pixels: a convention.
+EXACT = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,28 +68,23 @@ class Field:
     deviation: float
     length: float
 
-    def precision(self, grid: Grid) -> tuple[float, float]:
-        """Return factors on the squares of the nodes and of their Laplacian."""
+    def weigh(self, level: Level) -> tuple[float, float]:
+        """Return factors on the squares of a level's nodes and of their Laplacian."""
         # The field's variance is the integral of its spectrum: 1 / (8 length^2 scale).
         scale = 1.0 / (8.0 * self.length**2 * self.deviation**2)
-        return scale / grid.oversampling**2, scale * self.length**4 * grid.oversampling**2
+        return scale * level.step**2, scale * self.length**4 / level.step**2
 
-    def log_det(self, grid: Grid) -> float:
-        """Return ln of the determinant of the precision, from the eigenvalues of the Laplacian."""
-        plain, bent = self.precision(grid)
-        wave = 2.0 - 2.0 * np.cos(np.pi * np.arange(grid.side) / grid.side)
-        return float(np.log(plain + bent * (wave[:, None] + wave) ** 2).sum())
+    def precision(self, level: Level) -> np.ndarray:
+        """Return the precision (n, n) of a level's nodes."""
+        plain, bent = self.weigh(level)
+        matrix = bent * (level.laplacian @ level.laplacian).toarray()
+        matrix[np.diag_indices_from(matrix)] += plain
+        return matrix
 
-    def root(self, grid: Grid) -> tuple[sparse.csr_array, sparse.csr_array]:
-        """Return R for the nodes and for their Laplacian: the precision is the sum of R^T R."""
-        plain, bent = self.precision(grid)
-        n = grid.side
-        # Nothing flows over the border: a plane with horizontal ends has no energy.
-        line = sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(n, n)).tolil()
-        line[0, 0] = line[n - 1, n - 1] = -1.0
-        one = sparse.eye_array(n)
-        laplacian = sparse.kron(one, line) + sparse.kron(line, one)
-        return np.sqrt(plain) * sparse.eye_array(n * n), np.sqrt(bent) * laplacian.tocsr()
+    def log_det(self, level: Level) -> float:
+        """Return ln of the determinant of the precision."""
+        plain, bent = self.weigh(level)
+        return float(np.log(plain + bent * level.waves).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,81 +101,95 @@ class Solution:
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """The least squares of the pixels for the deviations a, each star's own parameters free.
+    """The least squares of the pixels for the deviations a (n_node,), each star's own free.
 
-    ``design`` (n, side^2) times a is what deviations add to the pixels, ``rest`` (n,) what the
-    first guess leaves, ``precision`` (n,) of the pixels. ``own`` (n, 3 n_star) holds what a star's
-    flux and place change, ``inner`` the inverse of their normal matrix: they are eliminated, so
-    that PSF and places are solved for together. ``bands`` is the lower half of the normal matrix
-    with the stars held fixed.
+    ``unit`` (side^2, n_node) times a are the spline's coefficients, ``design`` (n, side^2) times
+    those what they add to the pixels, ``rest`` (n,) what the first guess leaves, ``precision`` (n,)
+    of the pixels. ``own`` (n, 3 n_star) holds what a star's flux and place change, ``inner`` the
+    inverse of their normal matrix: they are eliminated, so that PSF and places are solved for
+    together. ``normal`` (n_node, n_node) and ``right`` (n_node,) are what is left.
     """
 
-    grid: Grid
-    envelope: np.ndarray
+    basis: Basis
+    unit: sparse.csr_array
     design: sparse.csr_array
     rest: np.ndarray
     precision: np.ndarray
     own: sparse.csr_array
     inner: sparse.csr_array
-    bands: np.ndarray
+    normal: np.ndarray
+    right: np.ndarray
 
-    def project(self, values: np.ndarray) -> np.ndarray:
-        """Return weighted values of the pixels less what the stars' own parameters take up."""
-        weighted = self.precision * values
-        return weighted - self.precision * (self.own @ (self.inner @ (self.own.T @ weighted)))
-
-    def factorise(self, field: Field) -> tuple[np.ndarray, bool]:
-        """Return the banded Cholesky factor of the precision with the stars held fixed."""
-        bands = self.bands.copy()
-        for root in field.root(self.grid):
-            _add_bands(bands, root.T @ root)
-        return cholesky_banded(bands, lower=True, overwrite_ab=True, check_finite=False), True
+    def factorise(self, field: Field) -> np.ndarray:
+        """Return the lower Cholesky factor of the posterior's precision."""
+        prior = block_diag(*(field.precision(level) for level in self.basis.levels))
+        return cholesky(self.normal + prior, lower=True, overwrite_a=True, check_finite=False)
 
     def find_evidence(self, field: Field) -> float:
-        """Return the log evidence, stars held fixed, but for what no prior changes."""
-        right = self.design.T @ (self.precision * self.rest)
+        """Return the log evidence, but for what no prior changes."""
         factor = self.factorise(field)
-        a = cho_solve_banded(factor, right, check_finite=False)
-        log_det = 2.0 * float(np.log(factor[0][0]).sum())
-        return 0.5 * (float(right @ a) - log_det + field.log_det(self.grid))
+        white = solve_triangular(factor, self.right, lower=True, check_finite=False)
+        log_det = 2.0 * float(np.log(np.diag(factor)).sum())
+        prior = sum(field.log_det(level) for level in self.basis.levels)
+        return 0.5 * (float(white @ white) - log_det + prior)
 
 
-def build_system(grid: Grid, pieces: Pieces, envelope, base, slopes, before, weight) -> System:
+def build_system(basis: Basis, pieces: Pieces, guess, before, weight) -> System:
     """Return the least squares of some pixels.
 
     Parameters
     ----------
-    grid : Grid
-        Where the nodes are.
+    basis : Basis
+        Splines of the deviations.
     pieces : Pieces
         Pixels.
-    envelope : (side^2,) array
-        Unit of the deviations.
-    base : (n,) array
-        The first guess at the pixels.
-    slopes : (n,) array, twice
-        Its derivatives by x and y.
+    guess : Moffat
+        The first guess, and the envelope of the deviations.
     before : (side^2,) array
         Coefficients of the deviations so far: what fluxes and places change needs them.
     weight : (n,) array
         Factor on the precision of each pixel, as of `weigh_residuals`.
     """
-    plain = grid.design(pieces.dx, pieces.dy)
+    grid = basis.grid
+    design = grid.design(pieces.dx, pieces.dy)
     precision = weight / pieces.variance
-    design = plain.multiply(envelope[None, :]).tocsr()
-    normal = design.T @ design.multiply(precision[:, None]).tocsr()
-    bands = np.zeros((3 * grid.side + 4, grid.side**2))
-    _add_bands(bands, normal)
+    envelope = guess(basis.x, basis.y)
+    envelope = np.maximum(envelope, DARK * envelope.max())
+    unit = basis.matrix.multiply(envelope[None, :]).tocsr()
+    base = guess(pieces.dx, pieces.dy)
     by_y, by_x = np.gradient(before.reshape(grid.side, grid.side), 1.0 / grid.oversampling)
-    changes = [
-        base + plain @ before,
-        slopes[0] + plain @ by_x.ravel(),
-        slopes[1] + plain @ by_y.ravel(),
-    ]
+    slope_x, slope_y = guess.differentiate(pieces.dx, pieces.dy)
+    changes = [base + design @ before, slope_x + design @ by_x.ravel(),
+               slope_y + design @ by_y.ravel()]  # fmt: skip
     own = _build_own(pieces.star, changes)
-    square = (own.T @ own.multiply(precision[:, None]).tocsr()).tocsr()
+    weighted = own.multiply(precision[:, None]).tocsr()
+    square = (own.T @ weighted).tocsr()
     inner = _invert_blocks(square + sparse.diags_array(_own_precision(own.shape[1])))
-    return System(grid, envelope, design, pieces.value - base, precision, own, inner, bands)
+    rest = pieces.value - base
+    normal = unit.T @ (design.T @ design.multiply(precision[:, None]).tocsr()) @ unit
+    # What the stars' own parameters take up tells nothing of the PSF.
+    across = (unit.T @ (design.T @ weighted)).toarray()
+    left = precision * rest - weighted @ (inner @ (weighted.T @ rest))
+    hold, value = _fix_convention(grid, guess)
+    hold = unit.T @ hold
+    normal = normal.toarray() - across @ (inner @ across.T) + hold @ hold.T
+    right = unit.T @ (design.T @ left) + hold @ value
+    return System(basis, unit, design, rest, precision, own, inner, normal, right)
+
+
+def _fix_convention(grid, guess) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (side^2, 3) on the spline's coefficients, and values (3,), over their errors.
+
+    The total flux within the stamp is 1, and the guess that fits the PSF best has its centre at 0:
+    fluxes and places are free, so that the pixels do not tell.
+    """
+    x, y = np.meshgrid(grid.offset, grid.offset)
+    slopes = [slope.ravel() for slope in guess.differentiate(x, y)]
+    # Splines of nodes a pixel apart sum to their coefficients at each phase of the pixel.
+    share = 1.0 / grid.oversampling**2
+    rows = [np.full(grid.side**2, share)] + [slope / (slope @ slope) for slope in slopes]
+    value = np.array([1.0 - share * guess(x, y).sum(), 0.0, 0.0])
+    return np.stack(rows, axis=1) / EXACT, value / EXACT
 
 
 def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_array:
@@ -259,7 +204,7 @@ def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_array:
 def _own_precision(size: int) -> np.ndarray:
     """Return the prior precision of relative fluxes and of places: a step of a star is small.
 
-    All fluxes together, and all places, are a matter of convention: without it they run away.
+    Where it is not, it takes more rounds.
     """
     return np.tile([1.0 / STEP**2] * 3, size // 3)
 
@@ -271,17 +216,8 @@ def _invert_blocks(square: sparse.csr_array) -> sparse.csr_array:
     return blocks.tocsr()
 
 
-def _add_bands(bands: np.ndarray, matrix: sparse.sparray) -> None:
-    """Add the lower half of a symmetric matrix to bands."""
-    entries = matrix.tocoo()
-    low = entries.row >= entries.col
-    row, column = entries.row[low], entries.col[low]
-    # A product of sparse matrices has each entry once.
-    bands[row - column, column] += entries.data[low]
-
-
-def choose_field(system: System, fwhm: float) -> Field:
-    """Return the prior of the largest evidence."""
+def choose_field(system: System, fwhm: float, start: Field | None = None) -> Field:
+    """Return the prior of the largest evidence, looked for from a start."""
 
     def judge(place: tuple[int, int]) -> float:
         i, j = place
@@ -293,6 +229,12 @@ def choose_field(system: System, fwhm: float) -> Field:
 
     known: dict[tuple[int, int], float] = {}
     best, last = (len(DEVIATIONS) // 2, len(LENGTHS) // 2), None
+    if start is not None:
+        lengths = fwhm * np.array(LENGTHS)
+        best = (
+            DEVIATIONS.index(start.deviation),
+            int(np.argmin(np.abs(np.log(lengths / start.length)))),
+        )
     while best != last:
         last = best
         i, j = best
@@ -314,42 +256,14 @@ def solve_spline(system: System, field: Field, *, n_draw: int = 0, seed: int = 0
     seed : int
         Of the draws.
     """
-    solve = _prepare_solver(system, field)
-    a = solve(system.design.T @ system.project(system.rest), EXACT)
-    left = system.rest - system.design @ a
+    factor = system.factorise(field)
+    coefficient = system.unit @ cho_solve((factor, True), system.right, check_finite=False)
+    left = system.rest - system.design @ coefficient
     own = system.inner @ (system.own.T @ (system.precision * left))
     residual = (left - system.own @ own) * np.sqrt(system.precision)
-    draws = np.empty((n_draw, system.envelope.size))
-    random = np.random.default_rng(seed)
-    roots = field.root(system.grid) if n_draw else ()
-    for j in range(n_draw):
-        # A draw of the right side has the posterior's precision as its covariance.
-        noise = random.standard_normal(left.size) / np.sqrt(system.precision)
-        right = system.design.T @ system.project(noise)
-        for root in roots:
-            right = right + root.T @ random.standard_normal(root.shape[0])
-        draws[j] = system.envelope * solve(right, ROUGH)
-    return Solution(system.envelope * a, residual, draws)
-
-
-def _prepare_solver(system: System, field: Field):
-    """Return a function (right side, relative tolerance) -> deviations.
-
-    Conjugate gradients, the stars held fixed as the preconditioner.
-    """
-    factor = system.factorise(field)
-    prior = sum(root.T @ root for root in field.root(system.grid)).tocsr()
-    n = system.envelope.size
-
-    def multiply(a: np.ndarray) -> np.ndarray:
-        return system.design.T @ system.project(system.design @ a) + prior @ a
-
-    def solve(right: np.ndarray, tolerance: float) -> np.ndarray:
-        start = LinearOperator((n, n), lambda b: cho_solve_banded(factor, b, check_finite=False))
-        matrix = LinearOperator((n, n), multiply)
-        return cg(matrix, right, rtol=tolerance, maxiter=MOST_STEPS, M=start)[0]
-
-    return solve
+    white = np.random.default_rng(seed).standard_normal((system.right.size, n_draw))
+    draws = system.unit @ solve_triangular(factor, white, trans=1, lower=True, check_finite=False)
+    return Solution(coefficient, residual, draws.T)
 
 
 def weigh_residuals(residual: np.ndarray) -> np.ndarray:
