@@ -14,7 +14,7 @@ __all__ = ["LoopPlan"]
 
 @dataclass(frozen=True, eq=False)
 class LoopPlan:
-    """The stages of a run and its model."""
+    """The stages of a run and its model, and the unit of the image for finders that ask for it."""
 
     settings: ModelSettings
     finder: Callable | None
@@ -25,3 +25,4 @@ class LoopPlan:
     max_group_size: int | None
     aperture_radius: float | None
     workers: Workers
+    unit: Any = None

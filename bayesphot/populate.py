@@ -47,7 +47,7 @@ def detect_sources(
         noise = np.where(good, 1.0 / np.sqrt(pixels.weight), 1.0)
     residual = np.where(good, pixels.data - model, 0.0)
     mask = None if good.all() else ~good
-    found = find_sources(plan.finder, residual, noise=noise, mask=mask, model=model)
+    found = find_sources(plan.finder, residual, noise=noise, mask=mask, model=model, unit=plan.unit)
     ny, nx = residual.shape
     inside = (found.x >= -0.5) & (found.x < nx - 0.5) & (found.y >= -0.5) & (found.y < ny - 0.5)
     place = np.stack([found.x[inside], found.y[inside]], axis=1).astype(float)

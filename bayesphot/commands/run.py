@@ -85,7 +85,11 @@ def _check_images(image: Any, error: Any, mask: Any) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepare_image(image, error=error, mask=mask)
+        prepared = prepare_image(image, error=error, mask=mask)
+    if not prepared.good.any():
+        raise ValueError(
+            f"image must have good pixels: all {prepared.good.size} are masked or not finite"
+        )
 
 
 def run_demo(arguments: Namespace) -> None:

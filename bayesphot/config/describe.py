@@ -69,10 +69,11 @@ def describe_run(
 
 
 def show_model(model) -> str:
-    """Return a one-line text of a PSF model: its parameters, the free ones marked."""
+    """Return a one-line text of a PSF model: its parameters, free and tied ones marked."""
     values = []
     for name in model.param_names:
-        free = "" if model.fixed[name] else ", free"
+        kind = "tied" if model.tied[name] else "free"
+        free = "" if model.fixed[name] else f", {kind}"
         values.append(f"{name}={np.asarray(getattr(model, name).value).item():g}{free}")
     return f"{type(model).__name__}({'; '.join(values)})"
 

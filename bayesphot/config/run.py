@@ -95,6 +95,7 @@ def fit_image(phot: BasicPSFPhotometry, image, error, mask, positions, *, depth:
         phot.max_group_size,
         phot.aperture_radius,
         phot._make_workers(),
+        prepared.unit,
     )
     if phot._family is None:
         looped = run_loop(prepared, catalog, plan)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 
 from bayesphot.catalog import translate_columns
 from bayesphot.columns import find_name, list_names, read_floats
@@ -18,7 +19,7 @@ from bayesphot.detection.frame import read_frame
 
 
 def find_sources(
-    finder: Any, data: Any, *, noise: Any = None, mask: Any = None, model: Any = None
+    finder: Any, data: Any, *, noise: Any = None, mask: Any = None, model: Any = None, unit=None
 ) -> Detections:
     """
     Run any finder on the residual of a scene.
@@ -38,6 +39,8 @@ def find_sources(
         True where the pixel is bad.
     model : ndarray (ny, nx), optional
         The model already subtracted.
+    unit : UnitBase, optional
+        Unit of data that have none of their own, for finders whose threshold has one.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def find_sources(
     TypeError
         If the finder cannot be called or returns neither a table nor None.
     ValueError
-        If its table has no positions.
+        If its table has no positions, or its threshold a unit that is not the data's.
 
     Examples
     --------
@@ -61,6 +64,7 @@ def find_sources(
     """
     if not callable(finder):
         raise TypeError(f"finder must be callable, found {finder!r}")
+    data = _add_unit(finder, data, unit)
     if callable(getattr(finder, "find", None)):
         result = finder.find(data, noise=noise, mask=mask, model=model)
     else:
@@ -68,6 +72,23 @@ def find_sources(
             result = _call_foreign(finder, data, mask)
     found = _read_result(result, finder)
     return found.select(np.isfinite(found.x) & np.isfinite(found.y))
+
+
+def _add_unit(finder: Any, data: Any, unit: u.UnitBase | None) -> Any:
+    """Return the data as the finder's threshold wants them: with a unit if it has one."""
+    threshold = getattr(finder, "threshold", None)
+    if not isinstance(threshold, u.Quantity) or isinstance(data, u.Quantity):
+        return data
+    if unit is None:
+        raise ValueError(
+            f"finder.threshold has the unit {threshold.unit}, but the image has none: give a "
+            "threshold without a unit, or the image as a Quantity"
+        )
+    if not threshold.unit.is_equivalent(unit):
+        raise ValueError(
+            f"finder.threshold must be in the unit of the image, {unit}, found {threshold.unit}"
+        )
+    return (data * unit).to(threshold.unit)
 
 
 def _call_foreign(finder: Callable, data: Any, mask: Any) -> Any:

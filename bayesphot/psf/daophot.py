@@ -70,7 +70,8 @@ def read_daophot(path: Path) -> ImagePSF | PolynomialPSF:
     ReadError
         If the file is cut short, holds no numbers, or varies in a way that is not understood.
     """
-    text = path.read_text(encoding="ascii", errors="replace").splitlines()
+    whole = path.read_text(encoding="ascii", errors="replace")
+    text = whole.splitlines()
     header = _read_header(path, text[0] if text else "")
     rest = _read_numbers(path, text[1:])
     n_parameter = _PROFILES[header.profile]
@@ -79,6 +80,7 @@ def read_daophot(path: Path) -> ImagePSF | PolynomialPSF:
         raise ReadError(
             f"{path}: cut short: {needed} numbers should follow the first line, found {rest.size}"
         )
+    _check_end(path, whole)
     parameters = rest[:n_parameter]
     wrong = np.flatnonzero(~np.isfinite(rest[:needed]))
     if wrong.size:
@@ -151,6 +153,16 @@ def _read_numbers(path: Path, lines: list[str]) -> np.ndarray:
         return np.array([float(word.upper().replace("D", "E")) for word in found])
     except ValueError:
         raise ReadError(f"{path}: holds fields of stars, which are numbers too wide") from None
+
+
+def _check_end(path: Path, text: str) -> None:
+    """Raise ReadError for a file whose last number has fewer digits than any other of its line."""
+    words = _NUMBER.findall(text.splitlines()[-1])
+    if text.endswith("\n") or len(words) < 2:
+        return
+    digits = [sum(character.isdigit() for character in word) for word in words]
+    if digits[-1] < min(digits[:-1]):
+        raise ReadError(f"{path}: cut short: its last number is {words[-1]!r}, without a line end")
 
 
 def _find_profile(name: str, p: np.ndarray) -> Callable:

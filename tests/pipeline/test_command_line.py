@@ -253,6 +253,14 @@ def test_unreadable_image_in_a_process_of_its_own(tmp_path):
     assert done.stdout == ""
 
 
+def test_an_image_without_a_good_pixel_is_refused(tmp_path, capsys):
+    fits.writeto(tmp_path / "nothing.fits", np.full((30, 30), np.nan))
+    out = tmp_path / "out"
+    assert main(["run", str(tmp_path / "nothing.fits"), "--sigma", "2", "--out", str(out)]) == 2
+    assert "all 900 are masked or not finite" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_blank_image_gives_an_empty_catalogue(tmp_path, capsys):
     """Success, a warning, and a result that can be read."""
     image = np.random.default_rng(1).normal(10.0, 2.0, (40, 40))

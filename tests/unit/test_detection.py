@@ -282,12 +282,38 @@ def test_quantity_data_give_quantity_peak_and_flux(finder):
     np.testing.assert_array_equal(table["flux"].value, finder(make_image())["flux"])
 
 
+class PlainFinder:
+    """A finder of others: it wants data in the very unit of its threshold."""
+
+    def __init__(self, threshold, fwhm) -> None:
+        self.threshold = threshold
+        self.inner = DAOStarFinder(threshold=threshold.value, fwhm=fwhm)
+
+    def __call__(self, data, mask=None):
+        assert data.unit == self.threshold.unit
+        return self.inner(data.value, mask=mask)
+
+
 def test_threshold_with_a_unit_is_converted_to_that_of_the_data():
     image = make_image() * 1000.0 * u.mJy
     in_jansky = DAOStarFinder(threshold=10.0 * u.Jy, fwhm=FWHM, peakmax=100 * u.Jy).find(image)
     in_data = DAOStarFinder(threshold=10000.0, fwhm=FWHM, peakmax=100000.0).find(image)
     assert len(in_jansky) == 2
     np.testing.assert_array_equal(in_jansky.x, in_data.x)
+
+
+@pytest.mark.parametrize("make", [DAOStarFinder, PlainFinder])
+def test_a_threshold_with_a_unit_gets_the_image_with_its_unit(make):
+    """As the loop calls finders: data without a unit, and the image's beside them."""
+    image = make_image() * 1000.0
+    finder = make(threshold=10.0 * u.Jy, fwhm=FWHM)
+    expected = DAOStarFinder(threshold=10000.0, fwhm=FWHM).find(image)
+    found = find_sources(finder, image, unit=u.mJy)
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-9)
+    with pytest.raises(ValueError, match="must be in the unit of the image, electron, found Jy"):
+        find_sources(finder, image, unit=u.electron)
+    with pytest.raises(ValueError, match="has the unit Jy, but the image has none"):
+        find_sources(finder, image)
 
 
 @pytest.mark.parametrize(

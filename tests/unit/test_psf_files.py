@@ -313,6 +313,18 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
         bp.read_psf(tmp_path / "none.fits")
 
 
+@pytest.mark.parametrize("lost", [2, 5, 12])
+def test_a_daophot_file_cut_in_its_last_number(tmp_path, lost) -> None:
+    path = tmp_path / "cut.psf"
+    write_daophot(path)
+    content = path.read_text().rstrip("\n")
+    path.write_text(content)
+    bp.read_psf(path)
+    path.write_text(content[:-lost])
+    with pytest.raises(ReadError, match="cut short"):
+        bp.read_psf(path)
+
+
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.6, 0.9])
 @pytest.mark.parametrize("write", [write_stdpsf, write_stpsf, write_psfex, write_daophot])
 def test_files_cut_short_say_so_in_one_line(tmp_path, write, share) -> None:
