@@ -22,7 +22,7 @@ __all__ = ["Basis", "Grid", "Level", "make_basis"]
 #: pixel is found to 0.7 % of its peak, with two to 9 and 5 %.
 CORE = 4.5
 #: Nodes across the core at most, and the finest that are to a pixel.
-ACROSS = 37
+ACROSS = 31
 FINEST = 3
 #: Nodes to a FWHM in the wings, at most, and across the stamp.
 WINGS = 2.5

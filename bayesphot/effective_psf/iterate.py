@@ -39,7 +39,7 @@ log = logging.getLogger("bayesphot")
 #: The PSF has settled when no node changes by more than this share of its peak.
 SETTLED = 2e-3
 #: Rounds in which the prior of the deviations is chosen.
-CHOSEN = (3, 5)
+CHOSEN = (3, 4)
 #: Error of the PSF relative to it, at first, and at least.
 WHITE = 0.1
 LEAST_WHITE = 1e-3
