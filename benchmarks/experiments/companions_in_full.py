@@ -1,6 +1,6 @@
 """The experiments on companions with many.
 
-    python benchmarks/experiments/companions_in_full.py [pairs] [nulls] [ladder] [bounds]
+    python benchmarks/experiments/companions_in_full.py [circles] [pairs] [nulls] [ladder] [bounds]
 
 Nulls are 20 over the rate of false positives that they check. Half of the targets without a
 companion are of SNR 100, half of SNR 1000; with a wrong PSF the stars are 1 % narrower than it. The
@@ -19,6 +19,8 @@ from report_rows import Row, print_table
 N_PAIR, SEED = 8000, 5130
 RATES = (0.01, 0.001)
 N_NULL = 20_000
+#: Targets whose single places are looked at.
+N_CIRCLE = 5000
 #: Pairs that are confirmed, and pairs of each separation whose errors are compared with bounds.
 N_CONFIRM, N_BOUND = 300, 20
 SEEN, CLEAR = 0.99, 0.75
@@ -137,7 +139,28 @@ def check_bounds() -> list[Row]:
     return rows
 
 
+def check_circles() -> list[Row]:
+    """Single places of targets without a companion beyond three errors, above."""
+    from bands import binomial_band, per_test
+    from companions import CIRCLES, search_circles
+    from scipy.stats import norm
+
+    found = search_circles(N_CIRCLE, SNRS[0], SEED)
+    rows = []
+    for apart in CIRCLES:
+        values = found[apart]
+        n = values.shape[0] * values.shape[1]
+        beyond = (values > 3.0).mean(axis=(0, 1))
+        share = float(norm.sf(3.0))
+        label = f"places at {apart:g} FWHM ({values.shape[1]}) beyond three errors"
+        band = binomial_band(n, share, per_test(len(CIRCLES)))
+        rows.append(Row(label, f"{share:.3g}", float(beyond[0]), *band, n, SEED))
+        rows.append(Row(f"{label} of the others", "shown", float(beyond[1]), 0.0, 1.0, n, SEED))
+    return rows
+
+
 CHECKS = {
+    "circles": check_circles,
     "pairs": check_pairs,
     "nulls": check_nulls,
     "ladder": check_ladder,

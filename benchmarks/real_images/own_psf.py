@@ -112,7 +112,7 @@ def measure_s82(folder: Path, pictures: Path | None, n_jobs: int) -> list[Row]:
 
 
 def measure_spitzer(folder: Path, pictures: Path | None, n_jobs: int) -> list[Row]:
-    """Return what GLIMPSE says of the mosaic fitted with its own PSF.
+    """Return what GLIMPSE says of the mosaic fitted with its own PSF and that PSF's error.
 
     The stamp of the PSF ends within an arcsecond of the aperture of the calibration: its flux is
     that in the aperture, and only the area of the pixel remains.
@@ -124,9 +124,9 @@ def measure_spitzer(folder: Path, pictures: Path | None, n_jobs: int) -> list[Ro
     built = build(mosaic.image, name="spitzer", pictures=pictures, mask=bad, size=side)
     if pictures is not None:
         draw_profiles(built, glimpse.choose_psf(folder), pictures / "psf_spitzer_flight.png")
-    phot = replace(glimpse.configure(built.psf, n_jobs=n_jobs, sampler=False), shape="group")
+    phot = glimpse.configure(built.psf, n_jobs=n_jobs, psf_error=built.psf_error)
+    phot = replace(phot, shape="group")
     table = Table(phot(mosaic.image, mask=bad).table, copy=True)
-    table["flux_median"] = np.array(table["flux_fit"])
     table["width_fit"] = 1.0
     area = (glimpse.PIXEL * glimpse.units.arcsec) ** 2
     flux = (glimpse.units.MJy / glimpse.units.sr * area).to(glimpse.units.mJy).value

@@ -18,6 +18,8 @@ APART = (0.5, 3.0)
 RADIUS = APART[1] * FWHM + 1.0
 #: Logarithms of the SNR of targets.
 SNR = np.log10((30.0, 1000.0))
+#: Separations at which single places are looked at, FWHM.
+CIRCLES = (0.5, 1.0, 2.0)
 _ROW, _COLUMN = np.mgrid[:SIDE, :SIDE].astype(float)
 
 
@@ -91,3 +93,32 @@ def search_nulls(
             image, MODEL, (20.0, 20.0), error=error, psf_error=psf_error, step=step
         ).p_companion
     return found
+
+
+def search_circles(n: int, snr: float, seed: int) -> dict[float, np.ndarray]:
+    """Return how bright single places about targets without a companion are, over their errors.
+
+    For each separation, FWHM, (n, places, 2): places a FWHM apart along the circle, and the error
+    that the map quotes, and that which the other places of the circle scatter by.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[float, list] = {apart: [] for apart in CIRCLES}
+    for _ in range(n):
+        target = 0.5 * (SIDE - 1) + rng.uniform(-0.5, 0.5, 2)
+        image, error = simulate(target, find_flux(snr), (0.0, 0.0), 0.0, rng)
+        searched = bp.companion_map(image, MODEL, (20.0, 20.0), error=error, step=0.25 * FWHM)
+        first = rng.uniform(0.0, 2.0 * np.pi)
+        for apart, parts in found.items():
+            n_place = max(round(2.0 * np.pi * apart), 1)
+            angle = first + 2.0 * np.pi * np.arange(n_place) / n_place
+            column, row = (
+                np.abs(axis[:, None] - place).argmin(axis=0)
+                for axis, place in (
+                    (searched.x[0], 20.0 + apart * FWHM * np.cos(angle)),
+                    (searched.y[:, 0], 20.0 + apart * FWHM * np.sin(angle)),
+                )
+            )
+            flux = searched.flux[row, column]
+            others = [np.delete(flux, k).std(ddof=1) for k in range(n_place)]
+            parts.append(np.stack([searched.z[row, column], flux / others], axis=1))
+    return {apart: np.array(parts) for apart, parts in found.items()}
