@@ -52,13 +52,13 @@ class Grid:
         first_u, weight_u = _weigh(dx * self.oversampling + middle)
         first_v, weight_v = _weigh(dy * self.oversampling + middle)
         step = np.arange(4)
-        i = first_u[:, None, None] + step
-        j = first_v[:, None, None] + step[:, None]
+        i = (first_u[:, None, None] + step).astype(np.int32)
+        j = (first_v[:, None, None] + step[:, None]).astype(np.int32)
         value = weight_v.T[:, :, None] * weight_u.T[:, None, :]
         inside = (i >= 0) & (i < self.side) & (j >= 0) & (j < self.side)
         column = np.where(inside, j * self.side + i, 0)
         entries = np.where(inside, value, 0.0).reshape(dx.size, 16)
-        start = np.arange(dx.size + 1) * 16
+        start = np.arange(dx.size + 1, dtype=np.int32) * 16
         matrix = (entries.ravel(), column.reshape(-1), start)
         return sparse.csr_array(matrix, shape=(dx.size, self.side**2))
 

@@ -103,12 +103,13 @@ def build_psf(
     oversampling : int, optional
         Pixels of the PSF's image to one of the data: how finely it is tabulated; None: 5 to a FWHM,
         and 5 to a pixel at most. It changes nothing in how the PSF is found, whose deviations from
-        the first guess have a node in each pixel in any case. Coarser than 5 to a FWHM, what lies
+        the first guess have nodes of their own. Coarser than 5 to a FWHM, what lies
         between the nodes is lost: of Gaussian stars of FWHM 1.3 to 2.1 pixels places follow the
         phase of the pixel by up to 0.006 pixels with 2, by up to 0.05 with 1, and fluxes are up to
         4 % off.
     size : int, optional
-        Side of the PSF, pixels of the data, odd; None: 10 FWHM.
+        Side of the PSF, pixels of the data, odd; None: 10 FWHM. Beyond 40 pixels the wings have
+        nodes every second pixel, or fewer.
     degree : int, optional
         0, 1 or 2, of the polynomial in x and y by which the PSF varies over the image; None: what
         the Bayesian information criterion of the stars prefers.

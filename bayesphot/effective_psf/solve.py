@@ -162,11 +162,11 @@ def build_system(basis: Basis, pieces: Pieces, guess, before, weight) -> System:
     changes = [base + design @ before, slope_x + design @ by_x.ravel(),
                slope_y + design @ by_y.ravel()]  # fmt: skip
     own = _build_own(pieces.star, changes)
-    weighted = own.multiply(precision[:, None]).tocsr()
+    weighted = _scale_rows(own, precision)
     square = (own.T @ weighted).tocsr()
     inner = _invert_blocks(square + sparse.diags_array(_own_precision(own.shape[1])))
     rest = pieces.value - base
-    normal = unit.T @ (design.T @ design.multiply(precision[:, None]).tocsr()) @ unit
+    normal = unit.T @ (design.T @ _scale_rows(design, precision)) @ unit
     # What the stars' own parameters take up tells nothing of the PSF.
     across = (unit.T @ (design.T @ weighted)).toarray()
     left = precision * rest - weighted @ (inner @ (weighted.T @ rest))
@@ -190,6 +190,12 @@ def _fix_convention(grid, guess) -> tuple[np.ndarray, np.ndarray]:
     rows = [np.full(grid.side**2, share)] + [slope / (slope @ slope) for slope in slopes]
     value = np.array([1.0 - share * guess(x, y).sum(), 0.0, 0.0])
     return np.stack(rows, axis=1) / EXACT, value / EXACT
+
+
+def _scale_rows(matrix: sparse.csr_array, factor: np.ndarray) -> sparse.csr_array:
+    """Return a matrix whose rows are multiplied by factors; indices are shared."""
+    data = matrix.data * np.repeat(factor, np.diff(matrix.indptr))
+    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _build_own(star: np.ndarray, changes: list[np.ndarray]) -> sparse.csr_array:
