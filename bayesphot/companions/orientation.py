@@ -85,13 +85,28 @@ def read_orientation(
         usable, problem = find_usable(wcs, shape)
         if usable is None:
             raise ValueError(f"wcs {problem or f'must have celestial axes, found {_name(wcs)}'}")
-        return Orientation(wcs=usable)
+        return Orientation(wcs=_check_scale(usable))
     if pixel_scale is None and north is None:
-        return Orientation(wcs=rebuild_wcs(kept)) if isinstance(kept, Mapping) else Orientation()
+        if not isinstance(kept, Mapping):
+            return Orientation()
+        return Orientation(wcs=_check_scale(rebuild_wcs(kept)))
     scale = _read_angle("pixel_scale", pixel_scale, (u.arcsec / u.pix, u.arcsec))
     if scale is not None:
         check_number("pixel_scale", scale, above=0.0)
     return Orientation(scale, _read_angle("north", north, (u.deg,)), bool(flipped))
+
+
+def _check_scale(wcs):
+    """Return a WCS; raise ValueError if nothing but the default says how large its pixels are."""
+    linear = getattr(wcs, "wcs", None)
+    if linear is None or linear.has_cd() or not np.all(linear.cdelt == 1.0):
+        return wcs
+    if np.array_equal(np.abs(linear.get_pc()), np.eye(linear.naxis)):
+        raise ValueError(
+            "the image's WCS has no scale: without CD or CDELT a pixel is a degree; give "
+            "pixel_scale, and north, in its place"
+        )
+    return wcs
 
 
 def _name(wcs) -> str:

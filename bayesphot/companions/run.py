@@ -203,6 +203,12 @@ def _list_notes(
 ) -> tuple[str, ...]:
     """Return what is to be known of a search."""
     notes = []
+    n_lost = len(fitted.looped.catalog) - len(fitted.looped.row)
+    if n_lost:
+        notes.append(
+            f"{n_lost} of the neighbours cannot be measured, being off the image or without good "
+            "pixels, and are left out"
+        )
     if _find_hidden(fitted, *(np.array([side]) for side in place)).any():
         notes.append("the target's core is saturated: it is measured from its wings")
     if hidden.any():

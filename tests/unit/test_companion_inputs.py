@@ -130,7 +130,28 @@ def break_wcs(kind: str):
         wcs.wcs.cd = np.zeros((2, 2))
     elif kind == "spectral":
         wcs.wcs.ctype = "FREQ", "STOKES"
+    elif kind == "without scale":
+        wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+        wcs.wcs.crval, wcs.wcs.crpix = (10.0, 20.0), (20.0, 20.0)
     return wcs
+
+
+def test_the_wcs_of_the_image_must_have_a_scale(scene):
+    image, error = scene
+    data = NDData(image, uncertainty=StdDevUncertainty(error), wcs=break_wcs("without scale"))
+    found = search(data, None)
+    with pytest.raises(ValueError, match="the image's WCS has no scale"):
+        found.pair()
+    assert found.pair(pixel_scale=0.1).separation_arcsec is not None
+
+
+def test_neighbours_that_cannot_be_measured_are_told(scene):
+    image, error = scene
+    neighbours = {"x_0": [NEIGHBOUR[0], 20.0], "y_0": [NEIGHBOUR[1], -4.0]}
+    found = search(image, error, neighbours=neighbours)
+    assert "1 of the neighbours cannot be measured" in found.notes[0]
+    assert "1 of the neighbours" in found.summary()
+    assert not search(image, error, neighbours={"x_0": [500.0], "y_0": [20.0]}).notes
 
 
 @pytest.mark.parametrize(
@@ -139,6 +160,7 @@ def break_wcs(kind: str):
         ({"wcs": break_wcs("singular")}, "wcs cannot be used .*singular"),
         ({"wcs": break_wcs("spectral")}, "celestial axes, found 'FREQ', 'STOKES'"),
         ({"wcs": break_wcs("linear")}, "celestial axes, found '', ''"),
+        ({"wcs": break_wcs("without scale")}, "no scale: .*a pixel is a degree; give pixel_scale"),
         ({"wcs": "image.fits"}, "wcs cannot be used"),
         ({"pixel_scale": 0.1 * u.m}, "pixel_scale must be in arcsec / pix"),
         ({"pixel_scale": 0.1 * u.Jy}, "pixel_scale must be in arcsec / pix"),
