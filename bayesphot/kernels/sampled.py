@@ -159,12 +159,8 @@ def find_share(numbers, i, x, y):
 def _find_overlap(u, step, n_cell, size):
     """Return the first and end of ``size`` pixels all of whose four coefficients exist."""
     m = np.int64(math.floor(u)) - 1
-    low = np.int64(0)
-    high = np.int64(size)
-    for a in range(4):
-        cell = (m + a) // step
-        low = max(low, -cell)
-        high = min(high, n_cell - cell)
+    low = max(np.int64(0), -(m // step))
+    high = min(np.int64(size), n_cell - (m + 3) // step)
     return low, high
 
 
@@ -245,11 +241,12 @@ def find_table(numbers):
 
 
 @borrowing
-def _find_coefficients(numbers, u, v, across, down, place):
+def _find_coefficients(numbers, u, v, across, down, place, with_slopes):
     """Fill weights of the coefficients along both axes and their offsets in one image's phases.
 
     ``across`` and ``down`` (8 each): four weights, then four slopes by u and v, the places in the
-    image of the window's first pixel.
+    image of the window's first pixel. Whole numbers are divided once along each axis: a division
+    costs as much as ten multiplications.
     """
     step_y = int(numbers[OVERSAMPLING])
     step_x = int(numbers[OVERSAMPLING + 1])
@@ -259,16 +256,28 @@ def _find_coefficients(numbers, u, v, across, down, place):
     n = np.int64(math.floor(v))
     for a in range(4):
         across[a] = spline_weight(a, u - m)
-        across[4 + a] = spline_slope(a, u - m)
         down[a] = spline_weight(a, v - n)
-        down[4 + a] = spline_slope(a, v - n)
+        if with_slopes:
+            across[4 + a] = spline_slope(a, u - m)
+            down[4 + a] = spline_slope(a, v - n)
+    first = (m - 1) // step_x
+    first_phase = m - 1 - first * step_x
+    row = (n - 1) // step_y
+    phase_y = n - 1 - row * step_y
     for b in range(4):
-        row = (n - 1 + b) // step_y
-        phase = (n - 1 + b - row * step_y) * step_x
+        start = phase_y * step_x * n_phase + row * n_cell
+        column = first
+        phase_x = first_phase
         for a in range(4):
-            column = (m - 1 + a) // step_x
-            part = phase + m - 1 + a - column * step_x
-            place[4 * b + a] = part * n_phase + row * n_cell + column
+            place[4 * b + a] = start + phase_x * n_phase + column
+            phase_x += 1
+            if phase_x == step_x:
+                phase_x = np.int64(0)
+                column += 1
+        phase_y += 1
+        if phase_y == step_y:
+            phase_y = np.int64(0)
+            row += 1
     place[16] = n_cell
 
 
@@ -298,7 +307,7 @@ def fill_sampled(psf, source, window, lines, n_used, columns):
     if first >= end or top >= bottom:
         return
     box = (top, bottom, first, end)
-    _find_coefficients(numbers, u, v, across, down, place)
+    _find_coefficients(numbers, u, v, across, down, place, n_used > 1)
     table, n_image, _ = find_table(numbers)
     shifted[16] = place[16]
     for part in range(count_images(numbers)):
