@@ -30,6 +30,19 @@ def check_integer(name: str, value: Any, *, least: int) -> int:
     return number
 
 
+def shorten(value: Any, most: int = 60) -> str:
+    """Return the text of an object in one line, its end left out where it is long.
+
+    Examples
+    --------
+    >>> from bayesphot.checks import shorten
+    >>> shorten(list(range(100)), 20)
+    '[0, 1, 2, 3, 4, 5...'
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def refuse_class(name: str, value: Any) -> None:
     """Raise TypeError for a class where an object is meant."""
     if isinstance(value, type):

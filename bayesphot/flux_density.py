@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from astropy import units as u
 
 from bayesphot.checks import check_number
 from bayesphot.columns import strip_unit
+from bayesphot.image import COUNTS
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -65,7 +67,10 @@ def convert_fluxes(
 def _read_target(unit):
     """The wanted unit."""
     try:
-        target = u.Unit(unit)
+        with warnings.catch_warnings():
+            # Several slashes are as good as one.
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            target = u.Unit(unit)
     except (TypeError, ValueError) as problem:
         raise ValueError(f"unit must be one of flux density, such as 'Jy': {problem}") from None
     if not isinstance(target, u.UnitBase) or target.is_equivalent(u.mag):
@@ -111,11 +116,11 @@ def _use_zero_point(image, shown: str, target, equivalencies, zero_point):
         raise ValueError(
             f"zero_point must lie between -{LARGEST:g} and {LARGEST:g}, found {number}"
         )
-    for known in (u.Jy, u.Jy / u.sr, u.Jy / u.beam, u.Unit("mgy")):
-        if image.is_equivalent(known) or (image * u.pix).is_equivalent(known):
-            raise ValueError(
-                f"zero_point is for images in counts, and this one is in {shown}: leave it out"
-            )
+    counts = [kind / time for kind in COUNTS for time in (1, u.s)]
+    if not any(image.is_equivalent(kind) for kind in counts):
+        raise ValueError(
+            f"zero_point is for images in counts, and this one is in {shown}: leave it out"
+        )
     if not u.ABflux.is_equivalent(target, equivalencies):
         raise ValueError(f"unit must be one of flux density, such as 'Jy', found '{target}'")
     unit_flux = 10.0 ** (-0.4 * number) * (1.0 * u.ABflux).to_value(target, equivalencies)

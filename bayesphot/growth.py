@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from astropy import units as u
 
 from bayesphot.apertures import overlap_circle
 from bayesphot.checks import check_number, refuse_class
@@ -179,13 +180,20 @@ def aperture_correction(psf_model, radius, *, place=None, psf_error=None) -> Ape
         )
         variance = variance + (0.5 * (wide - narrow)) ** 2
     err = np.sqrt(variance)
-    if np.ndim(radius) == 0:
+    if not is_list(radius):
         return ApertureCorrection(float(value[0]), float(err[0]))
     return ApertureCorrection(value, err)
 
 
+def is_list(radius) -> bool:
+    """Return whether there are several radii, or one in a list."""
+    return isinstance(radius, list | tuple) or np.ndim(radius) > 0
+
+
 def _read_radii(radius) -> np.ndarray:
     """Radii as an array, pixels; positive and finite."""
+    if isinstance(radius, list | tuple) and any(hasattr(value, "unit") for value in radius):
+        radius = u.Quantity(radius)
     unit = getattr(radius, "unit", None)
     if unit is not None and unit.to_string() not in ("", "pix"):
         raise ValueError(f"radius must be in pixels, found {radius}")
@@ -264,7 +272,7 @@ def measure_growth(
     """
     refuse_class("psf_model", psf_model)
     psf = describe_psf(psf_model)
-    radii = _read_radii(np.array(RADII) * psf.fwhm if radii is None else np.atleast_1d(radii))
+    radii = _read_radii(np.array(RADII) * psf.fwhm if radii is None else radii)
     check_number("min_snr", min_snr, above=0.0)
     check_number("max_blend", max_blend, above=0.0)
     if result.noise_image is None:

@@ -19,7 +19,8 @@ __all__ = ["Image", "find_resampling", "prepare_image"]
 #: calwebb's resample step (S_RESAMP = COMPLETE), of SWarp (RESAMPT1, ...).
 _RESAMPLED = re.compile(r"NDRIZIM|D\d{3}(PIXF|KERN|SCAL|OUUN)|RESAMPT\d+|S_RESAMP", re.IGNORECASE)
 
-
+#: Units of counts of any kind.
+COUNTS = (u.electron, u.photon, u.ct, u.adu, u.DN, u.dimensionless_unscaled)
 #: Beyond, squares of data and weights are no numbers.
 LARGEST = 1e100
 

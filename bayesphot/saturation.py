@@ -23,6 +23,9 @@ log = logging.getLogger("bayesphot")
 LEAST = 5
 #: How far above the image's median it stands, in median absolute deviations, at least of one count.
 FAR = 30.0
+#: The same where so many patches have the value.
+FAR_OF_MANY = 10.0
+MANY = 3
 #: Share of the good pixels that saturated stars cannot exceed: such an image is a constant.
 MOST = 0.2
 
@@ -54,7 +57,8 @@ def find_plateau(image: Image) -> tuple[Plateau, np.ndarray] | None:
     if not LEAST <= count <= MOST * good.size:
         return None
     patches, _ = label(top)
-    if np.max(np.bincount(patches.ravel())[1:]) < LEAST:
+    n_patch = np.count_nonzero(np.bincount(patches.ravel())[1:] >= LEAST)
+    if n_patch == 0:
         return None
     median = np.median(good)
     spread = float(np.median(np.abs(good - median)))
@@ -63,7 +67,7 @@ def find_plateau(image: Image) -> tuple[Plateau, np.ndarray] | None:
         spread = max(spread, 1.0)
     if image.error is not None:
         spread = max(spread, float(np.median(image.error[image.good])))
-    if not level - median > FAR * spread:
+    if not level - median > (FAR_OF_MANY if n_patch >= MANY else FAR) * spread:
         return None
     return Plateau(level, count), top
 

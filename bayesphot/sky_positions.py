@@ -272,7 +272,7 @@ def _read_errors(
             if wrong.size:
                 raise ValueError(
                     f"{name} must be positive, or NaN where it is not known, "
-                    f"found {values[wrong[0]]:g} in row {wrong[0]}"
+                    f"found {positions[name][wrong[0]]} in row {wrong[0]}"
                 )
         return one, two
     return None

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from bayesphot.checks import shorten
+
 from .maps import LEAST_PIXELS, MapEstimator
 from .pixels import MEDIAN_VARIANCE, find_median_error
 
@@ -103,8 +105,8 @@ class ForeignMap(MapEstimator):
         for found in (level, rms):
             if np.shape(found) != values.shape:
                 raise ValueError(
-                    f"the sky level from {self!r} must be of the image's shape {values.shape}, "
-                    f"found {np.shape(found)}"
+                    f"the sky level from {shorten(self)} must be of the image's shape "
+                    f"{values.shape}, found {np.shape(found)}"
                 )
         tile = self._find_tile(made)
         if tile is None:

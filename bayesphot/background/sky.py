@@ -6,6 +6,8 @@ import inspect
 
 import numpy as np
 
+from bayesphot.checks import shorten
+
 from .estimators import MADStdBackgroundRMS, SkyEstimator, SkyLevel, SkyMap
 from .foreign import ForeignMap, is_foreign_map, read_estimator
 from .maps import MapEstimator
@@ -171,11 +173,13 @@ def estimate_noise(data, mask=None, estimator=None) -> float:
     noise = _strip_unit(_call_foreign(estimator, values, bad), unit, "the noise")
     if np.ndim(noise) > 0:
         raise ValueError(
-            f"the noise from {estimator!r} must be one number, found shape {np.shape(noise)}"
+            f"the noise from {shorten(estimator)} must be one number, found shape {np.shape(noise)}"
         )
-    noise = float(read_floats(noise, f"the noise from {estimator!r}"))
+    noise = float(read_floats(noise, f"the noise from {shorten(estimator)}"))
     if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"the noise from {estimator!r} must be finite and >= 0, found {noise}")
+        raise ValueError(
+            f"the noise from {shorten(estimator)} must be finite and >= 0, found {noise}"
+        )
     return noise
 
 
@@ -209,8 +213,9 @@ def _read_number(estimator, unit) -> float:
     level = _strip_unit(estimator, unit, "the background")
     if np.ndim(level) > 0 or np.asarray(level).dtype.kind not in "iuf":
         raise TypeError(
-            "background estimator must be None, a number, or a callable data -> scalar or array, "
-            f"found {estimator!r}"
+            "background estimator must be None, a number, or a callable data -> scalar or array "
+            "(lambda data: sky), "
+            f"found {shorten(estimator)}"
         )
     if not np.isfinite(level):
         raise ValueError(f"the background must be finite, found {estimator!r}")
@@ -219,7 +224,7 @@ def _read_number(estimator, unit) -> float:
 
 def _read_level(answer, bad: np.ndarray, unit, estimator) -> float | np.ndarray:
     """Return the level an estimator answered as a float or a finite float64 array."""
-    name = f"the sky level from {estimator!r}"
+    name = f"the sky level from {shorten(estimator)}"
     answer = _strip_unit(answer, unit, name)
     undefined: np.ndarray | bool = False
     if isinstance(answer, np.ma.MaskedArray):
@@ -245,12 +250,13 @@ def _read_error(answer, shape, unit, estimator) -> float | np.ndarray:
     error = np.asarray(_strip_unit(answer, unit, "the sky error"), dtype=float)
     if error.ndim and error.shape != shape:
         raise ValueError(
-            f"the sky error from {estimator!r} must be one number or of shape {shape}, found "
-            f"shape {error.shape}"
+            f"the sky error from {shorten(estimator)} must be one number or of shape {shape}, "
+            f"found shape {error.shape}"
         )
     if not np.all(error >= 0):
         raise ValueError(
-            f"the sky error from {estimator!r} must be >= 0, found {error[~(error >= 0)].flat[0]}"
+            f"the sky error from {shorten(estimator)} must be >= 0, found "
+            f"{error[~(error >= 0)].flat[0]}"
         )
     return error if error.ndim else float(error)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..checks import check_number
 from .noise import choose_noise, knows_noise
 from .refusals import UsageError, refuse_argument, refuse_bad_use
 
@@ -57,7 +59,11 @@ def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
         try:
             error = float(arguments.error)
         except ValueError:
+            _refuse_itself(arguments.error, arguments.image)
             error = read_fits_plane(arguments.error)
+        else:
+            with refuse_argument("--error"):
+                check_number("error", error, above=0.0)
     mask = None
     if arguments.mask not in (None, "none"):
         mask = read_fits_mask(arguments.mask, **bits)
@@ -65,6 +71,16 @@ def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
     if (arguments.dq_bits or arguments.dq_ignore) and mask is None and image.planes.mask is None:
         raise UsageError(f"{option} chooses quality bits and there are none: no DQ, MASK or --mask")
     return image, error, mask
+
+
+def _refuse_itself(error: str, image: str) -> None:
+    """Refuse the image's own file as its errors where no extension is named."""
+    paths = [Path(name.partition("[")[0]).expanduser() for name in (error, image)]
+    if "[" not in error and all(path.is_file() for path in paths) and paths[0].samefile(paths[1]):
+        raise UsageError(
+            f"--error is the image's own file: name an extension, '{error}[ERR]', or leave the "
+            "option out, and ERR, VAR or IVAR beside the image are read"
+        )
 
 
 def _choose_saturation(arguments: Namespace, header: Any, notes: list[str]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from .refusals import UsageError
@@ -19,9 +20,13 @@ def name_output(image: str, what: str = "bayesphot") -> str:
     return f"{name}_{what}"
 
 
-def check_output(path: Path, *, overwrite: bool, kind: str) -> None:
-    """Refuse, before the work, an output that exists or cannot be made."""
+def check_output(path: Path, *, overwrite: bool, kind: str, inputs: Iterable = ()) -> None:
+    """Refuse, before the work, an output that exists, cannot be made, or is one of the inputs."""
     target = path.absolute()
+    for given in inputs:
+        source = Path(str(given or "").partition("[")[0]).expanduser()
+        if target.is_file() and source.is_file() and target.samefile(source):
+            raise UsageError(f"--out would replace {source}, which is read: name another file")
     if target.exists():
         if target.is_dir() != (kind == "folder"):
             found = "folder" if target.is_dir() else "file"

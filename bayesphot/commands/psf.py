@@ -19,12 +19,30 @@ if TYPE_CHECKING:
 __all__ = ["build_psf"]
 
 
+def _refuse_other(path: Path) -> None:
+    """Refuse to replace a file that is no PSF of an image."""
+    from astropy.io import fits
+
+    if not path.exists():
+        return
+    try:
+        known = "NSTARS" in fits.getheader(path)
+    except OSError:
+        known = False
+    if not known:
+        raise UsageError(f"--out is no PSF that this command made, and is not replaced: {path}")
+
+
 def build_psf(arguments: Namespace) -> None:
     """Build the PSF of one FITS image."""
     path = Path(arguments.out or f"{name_output(arguments.image, 'psf')}.fits").expanduser()
     if path.suffix not in (".fits", ".fit"):
         raise UsageError(f"--out must be a FITS file, FILE.fits, found {path}")
-    check_output(path, overwrite=arguments.overwrite, kind="file")
+    picture = path.with_suffix(".png")
+    inputs = [arguments.image, arguments.error, arguments.mask]
+    for made in (path, picture):
+        check_output(made, overwrite=arguments.overwrite, kind="file", inputs=inputs)
+    _refuse_other(path)
     image, error, mask, noise, saturation, notes = open_image(arguments)
     begin = time.perf_counter()
     with refuse_bad_use(ValueError):
@@ -44,7 +62,6 @@ def build_psf(arguments: Namespace) -> None:
     with refuse_bad_use(FileExistsError, PermissionError):
         path.parent.mkdir(parents=True, exist_ok=True)
         build.write(path, overwrite=arguments.overwrite)
-        picture = path.with_suffix(".png")
         build.plot(path=picture)
     if not arguments.quiet:
         print("\n".join(notes))

@@ -11,7 +11,7 @@ from astropy.units import UnitConversionError
 from bayesphot.background import read_estimator
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.config.samplers import EmceeSampler, Sampler
-from bayesphot.image import Image
+from bayesphot.image import COUNTS, Image
 from bayesphot.noise import NOISE_MODELS, PoissonNoise
 from bayesphot.priors import check_prior_columns
 from bayesphot.psf import PSFConfig, PSFError, list_foreign
@@ -33,6 +33,11 @@ def check_estimator(value: Any) -> None:
 
 def _check_counts(image: Image) -> None:
     """Raise ValueError where an image cannot be counts."""
+    if image.unit is not None and image.unit not in COUNTS:
+        raise ValueError(
+            "image must hold counts where noise is PoissonNoise, found the unit "
+            f"'{image.unit}': give CCDNoise(gain=electrons per unit)"
+        )
     wrong = np.argwhere(image.good & (image.data < 0.0))
     if wrong.size:
         y, x = wrong[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 
 from bayesphot.checks import check_integer, check_number, refuse_class
 from bayesphot.config.arguments import (
@@ -193,7 +194,10 @@ class BasicPSFPhotometry:
             radius = check_number("aperture_radius", self.aperture_radius, above=0.0)
             set_field(self, "aperture_radius", radius)
         if self.zero_point is not None:
-            number = check_number("zero_point", self.zero_point)
+            point: Any = self.zero_point
+            if getattr(point, "unit", None) in (u.mag, u.ABmag):
+                point = point.value
+            number = check_number("zero_point", point)
             set_field(self, "zero_point", number)
         if self.max_group_size is not None:
             check_integer("max_group_size", self.max_group_size, least=1)

@@ -224,9 +224,8 @@ def fit_marginal(
     height /= along @ model**2 - sum_model**2 / total
     height = np.where(height > 0, height, np.nan)
     slope = model * offset
-    shift = sigma**2 * (marginal @ (along * slope)) / (height * (along @ slope**2))
-
     with np.errstate(divide="ignore", invalid="ignore"):
+        shift = sigma**2 * (marginal @ (along * slope)) / (height * (along @ slope**2))
         mean_offset = marginal @ (along * offset) / sum_data
     mean_offset = np.where(np.abs(mean_offset) <= nx / 2, mean_offset, 0.0)
     return np.where(np.abs(shift) > nx / 2, fallback_sign * mean_offset, shift), height

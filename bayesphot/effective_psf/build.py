@@ -42,6 +42,7 @@ from bayesphot.effective_psf.modes import evaluate_shapes
 from bayesphot.effective_psf.result import PSFBuild
 from bayesphot.image import prepare_image
 from bayesphot.psf import IntegratedGaussianPRF, PSFError
+from bayesphot.psf.error_files import FEWEST
 from bayesphot.saturation import mask_plateau
 from bayesphot.sky_positions import place_positions
 
@@ -56,8 +57,7 @@ NODES = 5.0
 FINEST = 5
 #: Narrowest FWHM, pixels, that tells a star from a hot pixel.
 LEAST_FWHM = 0.5
-#: Fewest stars that tell how stars differ, and the modes kept: of this share of the variance.
-FEWEST = 10
+#: The modes kept: of this share of the variance.
 EXPLAINED = 0.95
 MOST_MODES = 4
 

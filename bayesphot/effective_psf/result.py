@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import QTable
 
 from bayesphot.psf import PSFError, make_error_hdu
+from bayesphot.psf.error_files import FEWEST
 from bayesphot.psf.hdus import make_card
 
 __all__ = ["PSFBuild"]
@@ -119,7 +120,11 @@ class PSFBuild:
                 "undersampled: the sharper features of its core are not known, whatever the errors "
                 "above and below; places may follow the phase of the pixel"
             )
-        if self.psf_error is not None:
+        if self.psf_error is None:
+            lines.append(
+                f"too few stars ({self.n_used} of {FEWEST}) to tell how they differ: no psf_error"
+            )
+        else:
             sds = ", ".join(f"{100.0 * sd:.2f} %" for sd in self.psf_error.sds)
             lines.append(
                 f"stars differ from it by {len(self.psf_error.sds)} modes of {sds or 'nothing'} of "

@@ -6,12 +6,24 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from astropy import units as u
 
 from bayesphot.checks import check_number
 from bayesphot.kernels.structs import CCD_NOISE, POISSON_NOISE
 from bayesphot.noise.model import LARGEST, NoiseModel, check_within
 
 __all__ = ["CCDNoise", "PoissonNoise"]
+
+
+def _strip(name: str, value: Any, units: list[str]) -> Any:
+    """Return the number of a Quantity in one of some units, other things as they are."""
+    unit = getattr(value, "unit", None)
+    if unit is None:
+        return value
+    for one in units:
+        if unit.is_equivalent(one):
+            return value.to_value(one)
+    raise ValueError(f"{name} must be in {units[0]}, found {value}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,10 +37,11 @@ class CCDNoise(NoiseModel):
 
     Parameters
     ----------
-    gain : float
-        Electrons per data unit, positive: of an image per second the CCD's gain times the exposure
-        time, of one in electrons per second the exposure time. `from_header` works it out.
-    read_noise : float
+    gain : float or Quantity
+        Electrons per data unit (electron/adu), positive: of an image per second the CCD's gain
+        times the exposure time, of one in electrons per second the exposure time. `from_header`
+        works it out.
+    read_noise : float or Quantity
         Read noise in electrons, not negative.
     sky : float
         Sky level, in data units, that was subtracted from the image before.
@@ -56,6 +69,10 @@ class CCDNoise(NoiseModel):
     renewals: ClassVar[int] = 2
 
     def __post_init__(self):
+        counts = (u.adu, u.DN, u.ct)
+        units = [(u.electron / one).to_string() for one in (*counts, *(c / u.s for c in counts))]
+        object.__setattr__(self, "gain", _strip("gain", self.gain, units))
+        object.__setattr__(self, "read_noise", _strip("read_noise", self.read_noise, ["electron"]))
         check_within("gain", check_number("gain", self.gain, above=0.0), 1.0 / LARGEST)
         check_within("read_noise", check_number("read_noise", self.read_noise, least=0.0))
         check_number("sky", self.sky)

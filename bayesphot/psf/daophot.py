@@ -73,14 +73,15 @@ def read_daophot(path: Path) -> ImagePSF | PolynomialPSF:
     whole = path.read_text(encoding="ascii", errors="replace")
     text = whole.splitlines()
     header = _read_header(path, text[0] if text else "")
+    _check_end(path, whole)
     rest = _read_numbers(path, text[1:])
     n_parameter = _PROFILES[header.profile]
     needed = n_parameter + header.n_table * header.side**2
-    if rest.size < needed:
+    if rest.size != needed:
+        how = "cut short" if rest.size < needed else "damaged"
         raise ReadError(
-            f"{path}: cut short: {needed} numbers should follow the first line, found {rest.size}"
+            f"{path}: {how}: {needed} numbers should follow the first line, found {rest.size}"
         )
-    _check_end(path, whole)
     parameters = rest[:n_parameter]
     wrong = np.flatnonzero(~np.isfinite(rest[:needed]))
     if wrong.size:
@@ -148,7 +149,11 @@ def _read_header(path: Path, line: str) -> _Header:
 
 def _read_numbers(path: Path, lines: list[str]) -> np.ndarray:
     """Return all numbers, which may stand against each other."""
-    found = _NUMBER.findall(" ".join(lines))
+    text = " ".join(lines)
+    found = _NUMBER.findall(text)
+    left = _NUMBER.sub(" ", text).split()
+    if left:
+        raise ReadError(f"{path}: damaged: {left[0]!r} among the numbers")
     try:
         return np.array([float(word.upper().replace("D", "E")) for word in found])
     except ValueError:

@@ -12,6 +12,9 @@ from bayesphot.psf.error import PSFError
 from bayesphot.psf.hdus import make_card, read_hdus
 from bayesphot.readers import ReadError
 
+#: Fewest stars that tell how stars differ from a PSF.
+FEWEST = 10
+
 __all__ = ["make_error_hdu", "read_psf_error"]
 
 #: Name of the extension, and keywords of its header.
@@ -76,7 +79,7 @@ def read_psf_error(path) -> PSFError:
         names = ", ".join(name or str(number) for number, (_, _, name) in enumerate(hdus))
         raise ReadError(
             f"{path}: holds no error of a PSF, an extension {_NAME} with {_WHITE} in its header; "
-            f"there are {names}"
+            f"there are {names}. A PSF of fewer than {FEWEST} stars has none"
         )
     header, data = found[0]
     images = [] if data is None else list(data if np.ndim(data) == 3 else [data])

@@ -146,7 +146,8 @@ def _build(path: Path, make):
     except VerifyError as problem:
         raise ReadError(f"{path}: the header cannot be read: {problem}") from None
     except (KeyError, IndexError) as problem:
-        raise ReadError(f"{path}: a keyword or column is missing: {problem}") from None
+        said = str(problem.args[0] if problem.args else problem)
+        raise ReadError(f"{path}: a keyword or column is missing: {said}") from None
     except (TypeError, ValueError) as problem:
         raise ReadError(f"{path}: {problem}") from None
 
@@ -220,6 +221,9 @@ def _read_stpsf(path: Path, header, data) -> ImagePSF | GriddedPSF:
     """Return a grid of STPSF or WebbPSF: DET_YX0 ... hold (y, x)."""
     cube = read_cube(path, data)
     step = _read_sampling(path, _OVERSAMPLING, header[_OVERSAMPLING])
+    count = int(read_number(path, "NUM_PSFS", header.get("NUM_PSFS", len(cube))))
+    if count != len(cube):
+        raise ReadError(f"{path}: {count} images should be there (NUM_PSFS), found {len(cube)}")
     places = []
     for key in (f"DET_YX{i}" for i in range(len(cube))):
         words = str(header[key]).strip("() ").split(",")

@@ -186,12 +186,16 @@ def read_fits_image(
             header.extend(hdus[0].header, unique=True, update=False, strip=True)
             unread = _drop_unreadable(header)
             wcs, problems = _read_wcs(hdu, hdus)
+            said = str(header.get("BUNIT", "")).strip()
+            unit = read_unit(said)
+            if said and unit is None:
+                problems += (f"BUNIT {said!r} is not understood: the image has no unit",)
             beside = read_planes(hdus, hdu, file, error=error, mask=mask, **bits)
             return FitsImage(
                 data,
                 header,
                 wcs,
-                read_unit(header.get("BUNIT", "")),
+                unit,
                 name_extension(hdus, hdu),
                 beside,
                 unread + problems + beside.warnings,

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesphot.readers.files import is_plane, name_extension, read_plane
 from bayesphot.readers.header import ReadError, read_unit
-from bayesphot.readers.quality import describe_bits, read_quality
+from bayesphot.readers.quality import describe_bits, describe_share, read_quality
 
 __all__ = ["Planes", "read_planes"]
 
@@ -82,6 +82,7 @@ def read_planes(
     notes: list[str] = []
     problems: list[str] = []
     uncertainty = _read_errors(hdus, science, file, notes, problems) if error else None
+    _refuse_tables(hdus, science, file, QUALITY if mask else ())
     excluded = None
     for name in QUALITY if mask else ():
         hdu = _find_plane(hdus, science, name)
@@ -93,11 +94,11 @@ def read_planes(
         bad = read_quality(plane, where, dq_bits, dq_ignore)
         excluded = bad if excluded is None else excluded | bad
         bits = describe_bits(plane, bad)
-        share = f"{100.0 * bad.mean():.2g} % of the pixels"
+        share = f"{describe_share(float(bad.mean()))} of the pixels"
         notes.append(f"mask: {label}, {share}" + (f", by bits {bits}" if bits else ""))
         if bad.mean() > TOO_MANY:
             problems.append(
-                f"{label} masks {share}, most by bits {bits}: choose with dq_bits or dq_ignore "
+                f"{where} masks {share}, most by bits {bits}: choose with dq_bits or dq_ignore "
                 "(--dq-bits, --dq-ignore) which of them make a pixel bad"
             )
     return Planes(uncertainty, excluded, tuple(notes), tuple(problems))
@@ -113,12 +114,22 @@ def _read_errors(hdus, science, file: Path, notes: list[str], problems: list[str
         kind = _read_kind(hdu.header, named)
         where = f"{file}: extension {label}"
         values = _read_shaped(hdu, science.shape[-2:], where, "error=False, --error none")
-        if not np.any(values > 0):
+        if not np.any(values > 0) and not np.any(values < 0):
             problems.append(f"{where} has no positive number and is not used")
             continue
         notes.append(f"error: {_SAID[kind]} of {label}")
         return _make_uncertainty(values, kind, _read_units(hdu, science, kind, where))
     return None
+
+
+def _refuse_tables(hdus, science, file: Path, names) -> None:
+    """Raise ReadError for a table where a plane of quality should be."""
+    for hdu in hdus:
+        if hdu.name in names and hdu.ver == science.ver and not hdu.is_image:
+            raise ReadError(
+                f"{file}: extension {name_extension(hdus, hdu)} must be an image, found a table; "
+                "mask=False, --mask none leaves it out"
+            )
 
 
 def _find_plane(hdus, science, name: str):

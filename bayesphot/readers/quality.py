@@ -106,7 +106,12 @@ def describe_bits(dq: np.ndarray, bad: np.ndarray, n_most: int = 3) -> str:
         if count:
             share[1 << k] = count / dq.size
     most = sorted(share, key=lambda bit: (-share[bit], bit))[:n_most]
-    return ", ".join(f"{bit} ({100.0 * share[bit]:.2g} %)" for bit in most)
+    return ", ".join(f"{bit} ({describe_share(share[bit])})" for bit in most)
+
+
+def describe_share(share: float) -> str:
+    """Return a share as a percentage of two digits: "4 %", "100 %"."""
+    return f"{100.0 * share:.2g} %" if share < 0.995 else "100 %"
 
 
 def read_quality(plane: np.ndarray, name: str, dq_bits, dq_ignore) -> np.ndarray:

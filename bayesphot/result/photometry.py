@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bayesphot.checks import check_number
 from bayesphot.flux_density import convert_fluxes
 from bayesphot.source_posterior import SourcePosterior, find_row, select_source
 
@@ -273,7 +272,7 @@ class PhotometryResult(Pictured):
 
         return measure_growth(self, psf_model, radii, ids=ids, min_snr=min_snr, max_blend=max_blend)
 
-    def aperture_correction(self, radius: float, psf_model, **selection) -> ApertureCorrection:
+    def aperture_correction(self, radius, psf_model, **selection) -> ApertureCorrection:
         """Return the factor from PSF flux to flux in a circle, from the image's own stars.
 
         ``aperture flux = value * PSF flux``; `bayesphot.aperture_correction` is that of the PSF
@@ -281,7 +280,7 @@ class PhotometryResult(Pictured):
 
         Parameters
         ----------
-        radius : float
+        radius : float or array_like of float (m,)
             Radius, pixels.
         psf_model, **selection
             As for `curve_of_growth`.
@@ -289,7 +288,7 @@ class PhotometryResult(Pictured):
         Returns
         -------
         ApertureCorrection
-            ``value`` and ``err``.
+            ``value`` and ``err``, numbers or arrays (m,).
 
         Raises
         ------
@@ -302,10 +301,11 @@ class PhotometryResult(Pictured):
         >>> round(value, 1), 0.0 < err < 0.01
         (0.6, True)
         """
-        from bayesphot.growth import ApertureCorrection
+        from bayesphot.growth import ApertureCorrection, is_list
 
-        radius = check_number("radius", radius, above=0.0)
-        curve = self.curve_of_growth(psf_model, [radius], **selection)
+        curve = self.curve_of_growth(psf_model, radius, **selection)
+        if is_list(radius):
+            return ApertureCorrection(curve.value, curve.err)
         return ApertureCorrection(float(curve.value[0]), float(curve.err[0]))
 
     def diagnose(self, *, file=None) -> None:

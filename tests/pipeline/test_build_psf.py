@@ -231,6 +231,41 @@ def test_wrong_arguments_are_refused(field, changes, text) -> None:
         bp.build_psf(field.image, error=field.error, **changes)
 
 
+def refuse_to_replace(folder, capsys) -> None:
+    """Neither the image, nor a picture unasked, nor a file of another kind."""
+    (folder / "picture.png").write_text("mine")
+    (folder / "notes.fits").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for out, said in (
+        ("image.fits --overwrite", "--out would replace image.fits, which is read"),
+        ("picture.fits", "exists: picture.png"),
+        ("notes.fits --overwrite", "--out is no PSF that this command made"),
+    ):
+        assert main(["psf", "image.fits", "--out", *out.split()]) == 2
+        assert said in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_hot_pixels_are_no_stars_and_bring_no_warning() -> None:
+    rng = np.random.default_rng(5)
+    image = rng.normal(0.0, 2.0, (120, 120))
+    image.ravel()[rng.choice(image.size, 60, replace=False)] += 500.0
+    with pytest.raises(ValueError, match="image must have a usable star"):
+        bp.build_psf(image, error=2.0)
+
+
+def test_few_stars_are_said_to_tell_of_no_error(tmp_path) -> None:
+    scene = bp.simulate_scene(
+        (60, 60), n_sources=1, sigma=1.5, flux_range=(1e4, 2e4), noise=3.0, border=25, seed=3
+    )
+    build = bp.build_psf(scene.image, error=scene.error)
+    assert build.psf_error is None
+    assert "too few stars (1 of 10) to tell how they differ: no psf_error" in build.summary()
+    build.write(tmp_path / "psf.fits")
+    with pytest.raises(ValueError, match="A PSF of fewer than 10 stars has none"):
+        bp.read_psf_error(tmp_path / "psf.fits")
+
+
 def test_the_command_line_writes_psf_and_picture(field, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     hdus = [fits.PrimaryHDU(field.image), fits.ImageHDU(field.error, name="ERR")]
@@ -242,6 +277,7 @@ def test_the_command_line_writes_psf_and_picture(field, tmp_path, monkeypatch, c
     assert bp.read_psf("image_psf.fits").fwhm == pytest.approx(2.4, abs=0.3)
     assert main(["psf", "image.fits"]) == 2
     assert "exists: image_psf.fits" in capsys.readouterr().err
+    refuse_to_replace(tmp_path, capsys)
     fits.writeto("flat.fits", np.random.default_rng(2).normal(5.0, 1.0, (64, 64)))
     assert main(["psf", "flat.fits"]) == 2
     error = capsys.readouterr().err

@@ -322,3 +322,11 @@ def test_noise_is_the_scatter_of_the_good_pixels() -> None:
 def test_a_wrong_noise_estimator_is_named(estimator, error, message) -> None:
     with pytest.raises(error, match=message):
         estimate_noise(make_sky(), None, estimator)
+
+
+def test_errors_name_estimators_in_one_short_line():
+    for estimator in (np.zeros((50, 50)), lambda data: np.zeros((3, 3))):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            estimate_sky(estimator, np.ones((50, 50)))
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 220

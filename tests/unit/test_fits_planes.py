@@ -125,10 +125,18 @@ def test_planes_that_say_nothing_are_left_out_with_a_warning(tmp_path) -> None:
     assert image.mask is None
 
 
+def test_errors_that_are_negative_throughout_are_an_error(tmp_path) -> None:
+    path = _write(tmp_path / "a.fits", _science(), fits.ImageHDU(-SIGMA, name="ERR"))
+    with pytest.raises(ValueError, match="must be positive"):
+        prepare_image(bp.read_image(path))
+
+
 def test_bits_that_mask_a_third_of_the_image_bring_a_warning(tmp_path) -> None:
     plane = fits.ImageHDU(np.full((3, 4), 32, dtype=np.int16), name="MASK")
     path = _write(tmp_path / "a.fits", _science(), plane)
-    with pytest.warns(AstropyUserWarning, match=r"masks 1e\+02 % of the pixels, most by bits 32"):
+    with pytest.warns(
+        AstropyUserWarning, match=r"2 MASK masks 100 % of the pixels, most by bits 32 \(100 %\)"
+    ):
         bp.read_image(path)
     assert not bp.read_image(path, dq_ignore=32).mask.any()
 
@@ -137,6 +145,7 @@ def test_bits_that_mask_a_third_of_the_image_bring_a_warning(tmp_path) -> None:
     ("plane", "said"),
     [
         (fits.ImageHDU(BITS[:2], name="DQ"), r"shape of the image \(3, 4\), found \(2, 4\)"),
+        (fits.BinTableHDU(name="DQ"), "extension 2 DQ must be an image, found a table"),
         (fits.ImageHDU(SIGMA, name="DQ"), "2 DQ: dq must hold integers"),
         (fits.ImageHDU(SIGMA[:, :2], name="ERR"), r"shape of the image \(3, 4\), found \(3, 2\)"),
         (fits.ImageHDU(np.stack([BITS, BITS]), name="MASK"), r"found \(2, 3, 4\)"),

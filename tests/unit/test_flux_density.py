@@ -87,6 +87,11 @@ def test_magnitudes_are_ab_and_missing_where_the_interval_reaches_zero() -> None
     assert np.isfinite(out["mag_ab_fit"][1])
 
 
+def test_a_unit_with_several_slashes_is_as_good_as_any() -> None:
+    out = convert_fluxes(make_table("adu"), unit="erg/s/cm2/Hz", zero_point=25.0)
+    assert out["flux_density_fit"].unit.is_equivalent(u.Jy)
+
+
 def test_a_zero_point_gives_its_own_magnitudes_back() -> None:
     out = convert_fluxes(make_table("adu"), unit="nmgy", zero_point=25.0)
     np.testing.assert_allclose(out["mag_ab_fit"][0], 25.0 - 5.0, atol=1e-9)
@@ -116,6 +121,8 @@ def test_equivalencies_of_the_user_are_used() -> None:
         ("MJy/sr", {"pixel_area": [1, 2] * u.sr}, ValueError, "must be one or 3 areas, found sha"),
         ("MJy/sr", {"pixel_area": AREA, "zero_point": 25.0}, ValueError, "is in MJy / sr: leave"),
         ("nmgy", {"zero_point": 22.5}, ValueError, "is in nmgy: leave it out"),
+        ("K", {"zero_point": 22.5}, ValueError, "is in K: leave it out"),
+        ("Jy s", {"zero_point": 22.5}, ValueError, "is in Jy s: leave it out"),
         ("Jy/beam", {"pixel_area": AREA, "beam": 3.0}, TypeError, "beam must be a Quantity, such"),
         (
             "Jy/beam", {"pixel_area": AREA, "beam": (1, 2, 3) * u.arcsec},

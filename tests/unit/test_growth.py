@@ -234,6 +234,20 @@ def result():
     return _measure(scene)
 
 
+def test_radii_with_a_unit_are_pixels(result) -> None:
+    psf_model = bp.IntegratedGaussianPRF(sigma=SIGMA)
+    plain = result.curve_of_growth(psf_model, [2.0, 4.0]).value
+    for radii in ([2.0, 4.0] * u.pix, [2.0 * u.pix, 4.0 * u.pix]):
+        np.testing.assert_array_equal(result.curve_of_growth(psf_model, radii).value, plain)
+        value, err = result.aperture_correction(radii, psf_model)
+        np.testing.assert_array_equal(value, plain)
+        assert err.shape == (2,)
+    alone = result.aperture_correction(2.0 * u.pix, psf_model)
+    assert alone == result.aperture_correction(2.0, psf_model)
+    with pytest.raises(ValueError, match="radius must be in pixels"):
+        result.curve_of_growth(psf_model, [2.0 * u.arcsec])
+
+
 def test_a_result_gives_one_correction_and_a_table(result) -> None:
     psf_model = bp.IntegratedGaussianPRF(sigma=SIGMA)
     value, err = result.aperture_correction(6.0, psf_model)

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
+from astropy import units as u
 from kernel_scene import SIGMA, make_scene, open_kernel
 from scipy import stats
 
+import bayesphot as bp
 from bayesphot.kernels.noise import log_pixel_likelihood
 from bayesphot.noise import (
     CCDNoise,
@@ -379,3 +381,26 @@ def test_a_factor_may_lie_partly_where_it_is_not_looked_for(inflation) -> None:
 def test_impossible_noise_is_refused(make, error, text) -> None:
     with pytest.raises(error, match=text):
         make()
+
+
+def test_numbers_of_a_ccd_may_have_units():
+    noise = CCDNoise(gain=2.0 * u.electron / u.adu, read_noise=5.0 * u.electron)
+    assert (noise.gain, noise.read_noise) == (2.0, 5.0)
+    assert CCDNoise(gain=2.0 * u.electron / u.DN, read_noise=5.0).gain == 2.0
+    with pytest.raises(
+        ValueError, match="gain must be in electron / adu, found 2.0 adu / electron"
+    ):
+        CCDNoise(gain=2.0 * u.adu / u.electron, read_noise=5.0)
+
+
+@pytest.mark.parametrize("unit", [u.electron / u.s, u.MJy / u.sr, u.Jy, u.K])
+def test_counts_are_in_no_unit_that_has_a_time_or_a_calibration(unit):
+    phot = bp.BasicPSFPhotometry(
+        psf_model=bp.IntegratedGaussianPRF(sigma=1.5), fitshape=9, noise=bp.PoissonNoise(),
+        sampler=False,
+    )  # fmt: skip
+    image, star = np.ones((20, 20)), {"x_0": [10.0], "y_0": [10.0]}
+    with pytest.raises(ValueError, match="image must hold counts where noise is PoissonNoise"):
+        phot(image * unit, positions=star)
+    for counts in (u.electron, u.adu, u.photon):
+        assert len(phot(image * counts, positions=star)) == 1

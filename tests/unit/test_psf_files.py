@@ -313,6 +313,26 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
         bp.read_psf(tmp_path / "none.fits")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [("E+", "X+", "damaged: 'X' among the numbers"), ("E+", "E ", "damaged: 'E' among"),
+     (".", "..", "damaged: [0-9]+ numbers should follow")],
+)  # fmt: skip
+def test_a_daophot_file_with_a_wrong_character_is_not_read_shifted(tmp_path, old, new, said):
+    path = tmp_path / "bad.psf"
+    write_daophot(path)
+    first, _, numbers = path.read_text().partition("\n")
+    path.write_text(f"{first}\n{numbers.replace(old, new, 1)}")
+    with pytest.raises(ReadError, match=said):
+        bp.read_psf(path)
+
+
+def test_a_grid_of_stpsf_has_all_its_images(tmp_path) -> None:
+    write_stpsf(tmp_path / "grid.fits", NUM_PSFS=9)
+    with pytest.raises(ReadError, match=r"9 images should be there \(NUM_PSFS\), found 4"):
+        bp.read_psf(tmp_path / "grid.fits")
+
+
 @pytest.mark.parametrize("lost", [2, 5, 12])
 def test_a_daophot_file_cut_in_its_last_number(tmp_path, lost) -> None:
     path = tmp_path / "cut.psf"

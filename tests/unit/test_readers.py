@@ -172,7 +172,10 @@ def test_files_that_are_not_fits_or_are_damaged_are_refused(tmp_path) -> None:
 def test_units_are_understood_or_left_out(tmp_path, text, unit) -> None:
     path = tmp_path / "a.fits"
     fits.writeto(path, DATA, fits.Header({"BUNIT": text}))
-    assert read_fits_image(path).unit == unit
+    image = read_fits_image(path)
+    assert image.unit == unit
+    lost = ["BUNIT 'nonsense!' is not understood: the image has no unit"]
+    assert list(image.warnings) == (lost if text.startswith("nonsense") else [])
 
 
 def test_bad_or_missing_coordinates_are_none(tmp_path) -> None:

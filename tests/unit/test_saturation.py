@@ -113,6 +113,17 @@ def test_a_plateau_within_the_noise_is_none():
     assert find_plateau(prepare_image(image, error=5.0)) is None
 
 
+def test_several_stars_that_end_at_one_value_are_saturated_on_a_bright_sky_too():
+    """Twenty errors above the sky, where one patch might be anything."""
+    rng = np.random.default_rng(8)
+    image = sum(make_star(x=x, y=y) for x, y in ((8.0, 9.0), (30.0, 12.0), (19.0, 29.0)))
+    image = np.minimum(image + rng.normal(50.0, 2.0, image.shape), 90.0)
+    plateau, top = find_plateau(prepare_image(image, error=2.0))
+    assert plateau.level == 90.0
+    assert plateau.n_pixel == top.sum() == np.sum(image == 90.0)
+    assert find_plateau(prepare_image(np.minimum(image, 66.0), error=2.0)) is None
+
+
 def test_a_given_level_masks_what_is_at_it_and_beside_it(caplog):
     # No two saturated pixels are equal, as after a flat field.
     image = add_noise(make_star())

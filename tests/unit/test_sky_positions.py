@@ -243,7 +243,7 @@ def test_a_catalogue_of_pixels_needs_no_wcs() -> None:
         ),
         (
             {"ra": [10.0], "dec": [20.0], "ra_err": [-1.0] * u.mas, "dec_err": [1.0] * u.mas},
-            ValueError, "ra_err must be positive, or NaN where it is not known, found -",
+            ValueError, "ra_err must be positive, or NaN where it is not known, found -1.0 mas",
         ),
         (
             {"a": SkyCoord([1], [2], unit="deg"), "b": SkyCoord([1], [2], unit="deg")},
