@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bayesphot as bp
 
-from .inputs import open_image
+from .inputs import check_images, open_image
 from .options import choose_psf, choose_psf_error
 from .outputs import check_output, count_cores, describe_memory, name_output
 from .refusals import refuse_argument, refuse_bad_use
@@ -25,10 +25,12 @@ def map_companions(arguments: Namespace) -> None:
     check_output(folder, overwrite=arguments.overwrite, kind="folder")
     image, error, mask, noise, saturation, notes = open_image(arguments)
     begin = time.perf_counter()
+    data = image.to_nddata()
     with refuse_bad_use(ValueError):
+        check_images(data, error, mask)
         prior = bp.CompanionPrior(arguments.probability, bp.LogUniform(*arguments.flux_ratio))
         found = bp.companion_map(
-            image.to_nddata(),
+            data,
             choose_psf(arguments),
             _choose_target(arguments),
             error=error,

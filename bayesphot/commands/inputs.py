@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..readers import FitsImage
 
-__all__ = ["Opened", "open_image"]
+__all__ = ["Opened", "check_images", "open_image"]
 
 
 class Opened(NamedTuple):
@@ -40,6 +40,19 @@ def open_image(arguments: Namespace) -> Opened:
         warnings.warn(text, UserWarning, stacklevel=2)
     about = [f"image: {image.extension} of {arguments.image}", *image.planes.notes, *notes]
     return Opened(image, error, mask, noise, saturation, about)
+
+
+def check_images(image: Any, error: Any, mask: Any) -> None:
+    """Raise now what would be wrong with the images; warnings come with the run."""
+    from ..image import prepare_image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = prepare_image(image, error=error, mask=mask)
+    if not prepared.good.any():
+        raise ValueError(
+            f"image must have good pixels: all {prepared.good.size} are masked or not finite"
+        )
 
 
 def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:

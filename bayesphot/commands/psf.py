@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import bayesphot as bp
 
-from .inputs import open_image
+from .inputs import check_images, open_image
 from .options import choose_varying_sky
 from .outputs import check_output, describe_memory, name_output
 from .refusals import UsageError, refuse_bad_use
@@ -45,9 +45,11 @@ def build_psf(arguments: Namespace) -> None:
     _refuse_other(path)
     image, error, mask, noise, saturation, notes = open_image(arguments)
     begin = time.perf_counter()
+    data = image.to_nddata()
     with refuse_bad_use(ValueError):
+        check_images(data, error, mask)
         build = bp.build_psf(
-            image.to_nddata(),
+            data,
             error=error,
             mask=mask,
             fwhm=arguments.fwhm,

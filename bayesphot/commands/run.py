@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bayesphot as bp
 
-from .inputs import open_image
+from .inputs import check_images, open_image
 from .noise import scale_noise
 from .options import (
     SIGMA_RADIUS,
@@ -39,7 +38,7 @@ def run_image(arguments: Namespace) -> None:
     data = image.to_nddata()
     with refuse_bad_use(ValueError):
         photometry = _configure_run(arguments, noise=noise, saturation=saturation)
-        _check_images(data, error, mask)
+        check_images(data, error, mask)
     if not arguments.quiet:
         print("\n".join(notes))
     _measure(photometry, data, folder, arguments, error=error, mask=mask)
@@ -77,19 +76,6 @@ def _configure_run(arguments: Namespace, *, noise: Any, saturation: float | None
         progress_bar=not arguments.quiet,
         seed=arguments.seed,
     )
-
-
-def _check_images(image: Any, error: Any, mask: Any) -> None:
-    """Raise now what would be wrong with the images; warnings come with the run."""
-    from ..image import prepare_image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        prepared = prepare_image(image, error=error, mask=mask)
-    if not prepared.good.any():
-        raise ValueError(
-            f"image must have good pixels: all {prepared.good.size} are masked or not finite"
-        )
 
 
 def run_demo(arguments: Namespace) -> None:

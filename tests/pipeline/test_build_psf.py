@@ -278,6 +278,9 @@ def test_the_command_line_writes_psf_and_picture(field, tmp_path, monkeypatch, c
     assert main(["psf", "image.fits"]) == 2
     assert "exists: image_psf.fits" in capsys.readouterr().err
     refuse_to_replace(tmp_path, capsys)
+    fits.writeto("nothing.fits", np.full((64, 64), np.nan))
+    assert main(["psf", "nothing.fits"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
     fits.writeto("flat.fits", np.random.default_rng(2).normal(5.0, 1.0, (64, 64)))
     assert main(["psf", "flat.fits"]) == 2
     error = capsys.readouterr().err
