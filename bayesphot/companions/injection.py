@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy import units as u
 
 from bayesphot.checks import check_integer, check_number
 from bayesphot.companions.trials import Bench
@@ -258,7 +259,13 @@ def _search_injected(bench: Bench, seed: int, separation: float, magnitude: floa
 
 
 def _read_axis(name: str, values: Any) -> np.ndarray:
-    """Return separations or contrasts as an array."""
+    """Return separations, pixels, or contrasts, magnitudes, as an array."""
+    unit = getattr(values, "unit", None)
+    wanted = u.pix if name == "separations" else u.mag
+    if unit is not None:
+        if unit not in (wanted, u.dimensionless_unscaled):
+            raise ValueError(f"{name} must be in {wanted}, found {values}")
+        values = values.value
     try:
         array = np.atleast_1d(np.asarray(values, dtype=float))
     except (TypeError, ValueError):

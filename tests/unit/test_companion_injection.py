@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 import bayesphot as bp
 from bayesphot.companions import Completeness, FalsePositives
@@ -107,6 +108,10 @@ def test_bad_arguments_are_refused(found, nulls, tmp_path):
         found.recover([40.0], [2.0], 5, false_positives=nulls, rate=0.05)
     with pytest.raises(ValueError, match="separations"):
         found.recover([-1.0], [2.0], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(ValueError, match="separations must be in pix, found .* arcsec"):
+        found.recover([0.4] * u.arcsec, [2.0], 5, false_positives=nulls, rate=0.05)
+    with pytest.raises(ValueError, match="delta_mags must be in mag, found"):
+        found.recover([4.0], [2.0] * u.Jy, 5, false_positives=nulls, rate=0.05)
     with pytest.raises(ValueError, match="delta_mags"):
         found.recover([1.0], [np.nan], 5, false_positives=nulls, rate=0.05)
     with pytest.raises(TypeError, match="delta_mags"):
