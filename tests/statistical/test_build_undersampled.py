@@ -11,13 +11,12 @@ from scipy import stats
 import bayesphot as bp
 
 #: False alarms of a correct program in all tests of places here: kinds and axes.
-ALPHA, N_TEST = 1e-4, 8
+ALPHA, N_TEST = 1e-4, 6
 #: Kind, FWHM before the pixel, largest error of the PSF over its peak, of places by phase, pixels.
 #: The noise of the peak is 0.1 to 0.3 %; what beyond that may be wrong is what one image does not
 #: tell of an Airy disk.
 CASES = {
     "Gaussian": (1.3, 0.005, 0.0),
-    "Moffat": (1.3, 0.005, 0.0),
     "double": (1.3, 0.01, 0.003),
     "Airy": (1.8, 0.01, 0.005),
 }
@@ -52,7 +51,7 @@ def test_neither_places_nor_fluxes_follow_the_phase_of_the_pixel(built) -> None:
     assert np.std(ratio) < 0.006
 
 
-@pytest.mark.parametrize("built", ["Gaussian", "Moffat", "double"], indirect=True)
+@pytest.mark.parametrize("built", ["Gaussian", "double"], indirect=True)
 def test_fluxes_are_those_within_the_stamp(built) -> None:
     # Five errors of a median of stars of 0.4 %, and the wings beyond the stamp.
     within = 5 * 1.25 * 0.004 / np.sqrt(N_STAR) + 0.001
