@@ -20,6 +20,7 @@ def warmup() -> float:
     >>> import bayesphot as bp
     >>> seconds = bp.warmup()
     """
+    from bayesphot.companions import companion_map
     from bayesphot.config import BasicPSFPhotometry, EmceeSampler, Sampler
     from bayesphot.datasets import simulate_scene
     from bayesphot.psf import IntegratedGaussianPRF, MoffatPRF, describe_psf
@@ -38,6 +39,8 @@ def warmup() -> float:
         )(scene.image, error=scene.error, positions=scene.truth)
     _evaluate_target(scene, model)
     describe_psf(MoffatPRF())
+    model.sigma.fixed = True
+    companion_map(scene.image, model, (12.0, 12.0), error=scene.error, step=2.0)
     return time.perf_counter() - start
 
 

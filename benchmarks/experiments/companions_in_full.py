@@ -1,10 +1,12 @@
 """The experiments on companions with many.
 
-    python benchmarks/experiments/companions_in_full.py [circles] [pairs] [nulls] [ladder] [bounds]
+    python benchmarks/experiments/companions_in_full.py [NAME ...]
 
-Nulls are 20 over the rate of false positives that they check. Half of the targets without a
-companion are of SNR 100, half of SNR 1000; with a wrong PSF the stars are 1 % narrower than it. The
-map's evidence is compared with the ladder's where a companion is seen, 0.75 FWHM or more away.
+NAME is of circles, pairs, nulls, ladder, bounds and speed: all, if none is given. Nulls are 20 over
+the rate of false positives that they check. Half of the targets without a companion are of SNR 100,
+half of SNR 1000; with a wrong PSF the stars are 1 % narrower than it. The map's evidence is
+compared with the ladder's where a companion is seen, 0.75 FWHM or more away. The speed is that of
+two cores that do nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ MOST_LOG, MOST_MAG, MOST_MAG_NEAR = 0.3, 0.15, 0.3
 #: Enough to show what a wrong PSF does without its error in the model.
 N_SHOWN = 400
 SNRS = (100.0, 1000.0)
+#: Injections that are timed: FWHM, mag, and of each; processes, the most seconds, images without.
+APART, FAINTER, N_EACH = np.linspace(0.5, 3.0, 10), np.linspace(0.0, 7.0, 20), 200
+N_JOBS, MOST_SECONDS, N_TIMED_NULL = 2, 600.0, 200
 #: Steps of the nulls' maps, FWHM: the last grid is finer anyway.
 STEP = 0.25
 
@@ -159,12 +164,37 @@ def check_circles() -> list[Row]:
     return rows
 
 
+def check_speed() -> list[Row]:
+    """Seconds of a completeness map, all included."""
+    from companions import FWHM, MODEL, PRIOR, find_flux, simulate
+
+    import bayesphot as bp
+
+    rng = np.random.default_rng(SEED)
+    rows = []
+    for snr in SNRS:
+        image, error = simulate((20.3, 19.8), find_flux(snr), (0, 0), 0.0, rng)
+        found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error, prior=PRIOR)
+        nulls = found.calibrate_false_positives(N_TIMED_NULL, seed=SEED, n_jobs=N_JOBS)
+        began = time.perf_counter()
+        found.recover(
+            separations=APART * FWHM, delta_mags=FAINTER, n=N_EACH, false_positives=nulls,
+            rate=20.0 / N_TIMED_NULL, seed=SEED, n_jobs=N_JOBS,
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        n = APART.size * FAINTER.size * N_EACH
+        label = f"SNR {snr:g}: seconds of {n} injections on {N_JOBS} cores"
+        rows.append(Row(label, f"{MOST_SECONDS:g}", seconds, 0.0, MOST_SECONDS, n, SEED))
+    return rows
+
+
 CHECKS = {
     "circles": check_circles,
     "pairs": check_pairs,
     "nulls": check_nulls,
     "ladder": check_ladder,
     "bounds": check_bounds,
+    "speed": check_speed,
 }
 
 

@@ -10,10 +10,12 @@ from scipy.optimize import least_squares
 from scipy.stats import norm
 
 import bayesphot as bp
-from bayesphot.companions.basis import cross_places
+from bayesphot.companions.basis import cross_places, make_basis
 from bayesphot.companions.moving import MovingImage, evaluate_terms, render_units
 from bayesphot.companions.profile import fit_alone, fit_crossed, fit_places
 from bayesphot.companions.trials import open_bench
+from bayesphot.companions.weigh import HALF
+from bayesphot.kernels.pairs import FARTHEST
 from bayesphot.psf import describe_psf
 
 PAIR = ((20.3, 19.8, 12000.0), (17.4, 21.5, 1500.0))
@@ -39,7 +41,7 @@ def test_a_moving_image_is_a_polynomial_of_its_place():
     for u, v in ((0.0, 0.0), (0.5, -0.7), (1.0, 1.0), (-1.0, 0.3)):
         place = np.array(moving.anchor) + moving.half * np.array([u, v])
         light = render_units(psf.data, place[None], window, shape)[0]
-        terms = evaluate_terms(np.array(u), np.array(v))[0]
+        terms = evaluate_terms(np.array(u), np.array(v))
         left = np.linalg.norm(terms @ moving.images - light) / np.linalg.norm(light)
         worst = max(worst, float(left))
     # An eighth of the noise beside a target of SNR 1000.
@@ -47,16 +49,6 @@ def test_a_moving_image_is_a_polynomial_of_its_place():
     # No error at all about the anchor.
     light = render_units(psf.data, np.array([moving.anchor]), window, shape)[0]
     np.testing.assert_allclose(moving.images[0], light, rtol=1e-14)
-
-
-def test_terms_have_their_derivatives():
-    u, v, step = np.array([0.3, -0.8]), np.array([0.6, 0.1]), 1e-6
-    _, by_u, by_v = evaluate_terms(u, v)
-    # Central differences of a polynomial of degree 4: rounding, 1e-16 / step.
-    side = (evaluate_terms(u + step, v)[0] - evaluate_terms(u - step, v)[0]) / (2 * step)
-    np.testing.assert_allclose(by_u, side, atol=1e-8)
-    side = (evaluate_terms(u, v + step)[0] - evaluate_terms(u, v - step)[0]) / (2 * step)
-    np.testing.assert_allclose(by_v, side, atol=1e-8)
 
 
 @pytest.mark.parametrize("place", [(17.4, 21.5), (18.0, 20.0), (24.0, 15.0), (21.3, 19.0)])
@@ -84,6 +76,37 @@ def test_fits_at_a_place_are_those_on_the_pixels(pair, place):
     assert joint.flux[0] == pytest.approx(exact.x[4], abs=0.02 * sd)
     assert joint.information[0] ** -0.5 == pytest.approx(sd, rel=0.01)
     assert joint.target[0] == pytest.approx(exact.x[:3], rel=1e-3)
+
+
+def test_targets_that_would_leave_the_square_are_fitted_at_its_edge():
+    # As bright as the target: where the companion is not, the target moves farther than it may.
+    target, other = (20.0, 20.0, 40000.0), (23.5, 20.0, 40000.0)
+    image, error = simulate(target, other, seed=12)
+    found = bp.companion_map(image, MODEL, target[:2], error=error)
+    stamp = found._search.stamp
+    basis = make_basis(stamp, target[:2], HALF * FWHM, FWHM)
+    rows, columns, first_row, first_column = stamp.window
+    here = np.s_[first_row : first_row + rows, first_column : first_column + columns]
+    most = FARTHEST * basis.moving.half
+    x, y = np.array([16.0, 20.0, 20.0, 25.0]), np.array([20.0, 26.0, 14.0, 24.0])
+    joint = fit_places(basis, x, y, np.array([target[2], 0.0, 0.0, 0.0]))
+    for k in range(x.size):
+
+        def residual(p, place=(x[k], y[k])):
+            model = p[3] + render(*p[:3]) + render(*place, p[4])
+            prior = (p[:2] - stamp.start) / FWHM
+            return np.concatenate([((image - model) / error)[here].ravel(), prior])
+
+        low = [20.0 - most, 20.0 - most, -np.inf, -np.inf, -np.inf]
+        high = [20.0 + most, 20.0 + most, np.inf, np.inf, np.inf]
+        exact = least_squares(residual, [20.0, 20.0, 4e4, 100.0, 100.0], bounds=(low, high),
+                              x_scale=[0.1, 0.1, 100, 1, 100], xtol=1e-12)  # fmt: skip
+        assert exact.x[0] == pytest.approx(high[0], abs=1e-4)
+        assert joint.target[k, 0] == pytest.approx(high[0], abs=1e-9)
+        # Nearly all of what differs is the polynomial, which errs by 1e-4 of the target there.
+        sd = joint.information[k] ** -0.5
+        assert joint.flux[k] == pytest.approx(exact.x[4], abs=0.03 * sd)
+        assert joint.chi2[k] == pytest.approx(2.0 * exact.cost, rel=1e-4)
 
 
 def test_errors_at_places_reach_the_bound_of_fisher(single):
