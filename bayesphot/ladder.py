@@ -17,7 +17,7 @@ from bayesphot.catalog import Catalog, build_catalog
 from bayesphot.checks import check_integer, check_number
 from bayesphot.collect import Places, Sampled
 from bayesphot.kernels.batches import LOG_Z, LOG_Z_ERROR
-from bayesphot.kernels.structs import FLAT, NORMAL_NOISE, UNIFORM
+from bayesphot.kernels.structs import CENTER_X, FLAT, NORMAL_NOISE, UNIFORM
 from bayesphot.patch import Pixels
 from bayesphot.plan import LoopPlan
 from bayesphot.populate import place_sources
@@ -182,9 +182,10 @@ def compare_counts(
         Draws of each chain that are kept; None: all.
     """
     joint = Catalog.concatenate([scene.catalog, new])
-    _, grouped = place_sources(joint, scene.pixels, plan, scene)
+    sources, grouped = place_sources(joint, scene.pixels, plan, scene)
     mates = np.flatnonzero(grouped.labels == grouped.labels[-1])
-    pixels, plan = _share_pixels(joint.select(mates), scene, plan)
+    # Boxes are about the means of the priors of places.
+    pixels, plan = _share_pixels(sources.prior[mates, CENTER_X : CENTER_X + 2], scene, plan)
     whole = _single_out(scene, joint.select(mates), pixels, plan)
     sampled, places = _sample_alone(whole, plan, sampling, seed, kept)
     log_z, error = (float(sampled.stats[0, i]) for i in (LOG_Z, LOG_Z_ERROR))
@@ -199,15 +200,15 @@ def compare_counts(
     return Compared(odds, whole, plan.settings, places, sampled)
 
 
-def _share_pixels(group: Catalog, scene: Scene, plan: LoopPlan) -> tuple[Pixels, LoopPlan]:
-    """Return the pixels of a group's boxes, and the plan with boxes that each hold all of these.
+def _share_pixels(centers: np.ndarray, scene: Scene, plan: LoopPlan) -> tuple[Pixels, LoopPlan]:
+    """Return the pixels of boxes about centres (n, 2), and the plan with boxes that each hold all.
 
     Pixels then do not depend on who is there.
     """
     shape, saturated = scene.model.shape, scene.pixels.saturated
-    own = (group.x, group.y, plan.settings.fit_shape, shape, saturated)
+    own = (*centers.T, plan.settings.fit_shape, shape, saturated)
     pixels = _keep_union(scene.pixels, make_boxes(*own))
-    reach = int(math.ceil(max(np.ptp(group.x), np.ptp(group.y)))) + 1
+    reach = int(math.ceil(np.ptp(centers, axis=0).max())) + 1
     # Saturated cores have larger boxes.
     larger = list_half_sides(own[0], own[1], own[2], saturated) - np.array(own[2]) // 2
     reach += int(larger.max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ __all__ = ["Confirmation", "confirm_companion"]
 
 #: Width of the normal prior of the flux of target and neighbours, in their fluxes: as good as flat.
 WIDE = 100.0
+#: A target this far from its start has the disc of its place about itself, FWHM.
+HALF_WAY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,7 @@ def confirm_companion(
     best: Companion,
     prior: CompanionPrior,
     *,
-    target_flux: float,
+    target: tuple[float, float, float],
     area: float,
     fwhm: float,
     sampler: Sampler,
@@ -125,9 +128,9 @@ def confirm_companion(
     best : Companion
         Where the companion starts.
     prior : CompanionPrior
-        Of the companion; a flux ratio is taken over `target_flux`.
-    target_flux : float
-        Flux that the target has beside `best`.
+        Of the companion; a flux ratio is taken over that of `target`.
+    target : (float, float, float)
+        x, y and flux that the target has beside `best`.
     area : float
         The region searched, square pixels.
     fwhm : float
@@ -142,17 +145,26 @@ def confirm_companion(
     looped = fitted.looped
     k = find_target(looped)
     scene = replace(looped.scene, pixels=keep_stamp(looped, k))
-    scene = replace(scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], k, fwhm))
-    pdf = prior.flux if prior.flux is not None else prior.flux_ratio.scaled(target_flux)
+    start = np.array([scene.catalog.x[k], scene.catalog.y[k]])
+    place, alone = np.array(target[:2]), scene.sources.value[k, :2]
+    # The disc of its place is about the mean of its prior. A companion as bright as the target may
+    # be where the search began, and the target beside it: beyond the disc.
+    middle = start if math.dist(start, place) < HALF_WAY * fwhm else place
+    scene = replace(
+        scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], k, middle, fwhm)
+    )
+    radius = max(fwhm, math.dist(alone, middle) + HALF_WAY * fwhm)
+    pdf = prior.flux if prior.flux is not None else prior.flux_ratio.scaled(target[2])
     density = ScenePrior(1.0 / area, pdf)
     settings = looped.settings
-    priors = replace(settings.priors, scene=density, flux=pdf, radius=fwhm)
+    priors = replace(settings.priors, scene=density, flux=pdf, radius=radius)
     plan = replace(fitted.plan, settings=replace(settings, priors=priors))
     new = build_catalog([best.x], [best.y], flux=[best.flux], id=[int(scene.catalog.id.max()) + 1])
     new = replace(new, group_id=scene.catalog.group_id[:1])
     sampling = plan_sampling(sampler, (), 0.5 * (1.0 - phot.ci_prob))
     compared = compare_counts(scene, plan, replace(sampling, flat_sky=True), new, seed)
-    ratio = compared.odds.log_odds
+    # The normal about the start over that about the middle, with a companion less without.
+    ratio = compared.odds.log_odds + float((place - alone) @ (start - middle)) / fwhm**2
     meta = describe_run(phot, looped, compared.settings, seed, {}) | fitted.about
     result = assemble_result(
         Report(
@@ -176,13 +188,13 @@ def confirm_companion(
     )
 
 
-def _widen(catalog: Catalog, flux: np.ndarray, k: int, fwhm: float) -> Catalog:
+def _widen(catalog: Catalog, flux: np.ndarray, k: int, middle: np.ndarray, fwhm: float) -> Catalog:
     """Return the catalogue with wide priors of the fluxes, and that of the place of target k."""
     n = len(catalog)
     columns: dict[str, np.ndarray] = {
         f"{name}_prior_{part}": np.full(n, np.nan) for name in "xy" for part in ("mean", "sd")
     }
     columns |= {"flux_prior_mean": flux.copy(), "flux_prior_sd": WIDE * np.abs(flux)}
-    for name, value in (("x", catalog.x), ("y", catalog.y)):
-        columns[f"{name}_prior_mean"][k], columns[f"{name}_prior_sd"][k] = value[k], fwhm
+    for name, value in zip("xy", middle, strict=True):
+        columns[f"{name}_prior_mean"][k], columns[f"{name}_prior_sd"][k] = value, fwhm
     return replace(catalog, extra={**catalog.extra, **columns})

@@ -436,7 +436,7 @@ class CompanionMap:
             self._fitted,
             self.best,
             self.prior,
-            target_flux=float(self._places.target[np.argmax(self._places.log_bayes_factor), 2]),
+            target=tuple(self._places.target[np.argmax(self._places.log_bayes_factor)].tolist()),
             area=float(self._places.area.sum()),
             fwhm=self.fwhm,
             sampler=Sampler(draws=draws, chains=chains),

@@ -120,6 +120,21 @@ def test_odds_agree_where_places_have_priors_of_their_own(sd, monkeypatch):
     assert abs(ours - theirs.log_odds) < 1.0
 
 
+def test_odds_do_not_depend_on_how_far_the_mean_of_the_prior_of_a_place_is():
+    """Boxes are about the means, and pixels have to be the same with the star and without."""
+    stars = np.array(BESIDE)
+    odds = []
+    for far in (0.0, 4.0):
+        columns = {"x_prior_mean": stars[:1, 0] - far, "x_prior_sd": [8.0]}
+        scene, plan, star, _ = make_case(
+            BESIDE, seed=3, priors={"position": bp.Disc(6.0)}, columns=columns
+        )
+        odds.append(ask_samplers(scene, plan, star))
+    # The boxes are larger, and the sky, known to 0.3, is another: a third of an error of the star's
+    # flux, which is ten errors. Pixels that only one of the two fits has are worth 1.4 each.
+    assert abs(odds[1].log_odds - odds[0].log_odds) < 3.0
+
+
 @pytest.mark.parametrize("priors", [{"x": bp.Uniform(-0.4, 0.4)}, {"y": bp.Normal(0.1, 0.2)}])
 def test_odds_agree_where_the_fit_does_not_know_the_prior_of_a_place(priors, monkeypatch):
     scene, plan, star, good = make_case(BESIDE, seed=3, priors=priors)

@@ -56,6 +56,25 @@ def test_the_evidence_is_that_of_the_map_however_bright_the_pair_is(apart, magni
     )
 
 
+def test_a_brighter_companion_leaves_the_target_where_it_is_found():
+    """The fainter of the two is the companion, and the target a FWHM from where it was looked for.
+
+    It was beyond the disc of its place: samplers stuck at its edge, for seconds.
+    """
+    one, two = (20.3, 19.8, 92000.0), (23.3, 21.8, 93500.0)
+    image, error = simulate(one, two, seed=5)
+    prior = bp.CompanionPrior(flux_ratio=bp.LogUniform(1e-2, 1.0))
+    found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error, prior=prior)
+    confirmed = found.confirm(seed=1)
+    assert np.hypot(found.best.x - one[0], found.best.y - one[1]) < 0.1
+    target, companion = confirmed.result.table
+    assert not np.any(confirmed.result["flags"])
+    for row, truth in ((target, two), (companion, one)):
+        for name, value in zip(("x", "y", "flux"), truth, strict=True):
+            assert abs(row[f"{name}_median"] - value) < 4.4 * row[f"{name}_err"]
+    assert confirmed.log_evidence_ratio == pytest.approx(found.log_evidence_ratio, abs=0.1)
+
+
 def test_the_pair_is_that_of_the_map(pair):
     found, confirmed = pair
     by_map, by_draws = found.pair(4000, seed=2), confirmed.pair()
