@@ -410,7 +410,8 @@ class CompanionMap:
         The ladder of engines runs on the pixels of the map's stamp, with the noise as it was
         given, for N and for N + 1 sources. The companion starts at `best`, and its place keeps
         within one FWHM of there: where it could as well be elsewhere, the map's evidence ratio,
-        which counts all places, is the larger one.
+        which counts all places, is the larger one. The target's place keeps within one FWHM of its
+        start, or, if it is found more than half a FWHM away, of where it is found.
 
         Parameters
         ----------
