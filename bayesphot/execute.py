@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -19,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Workers", "finish_batches", "run_batches", "split_evenly"]
+from bayesphot.checks import check_integer
+
+__all__ = ["Workers", "count_jobs", "finish_batches", "run_batches", "split_evenly"]
 
 log = logging.getLogger("bayesphot")
 
@@ -46,6 +49,13 @@ class Workers:
     n_jobs: int = 1
     executor: Executor | None = None
     progress_bar: bool = False
+
+
+def count_jobs(n_jobs: int) -> int:
+    """Return the number of threads: -1 is one for each core."""
+    if check_integer("n_jobs", n_jobs, least=-(2**31)) < 1 and n_jobs != -1:
+        raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, found {n_jobs}")
+    return (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
 
 
 def split_evenly(cost: np.ndarray, n_part: int) -> list[np.ndarray]:

@@ -142,6 +142,11 @@ def confirm_companion(
     """
     from scipy.special import expit, logit
 
+    if prior.flux is None and not target[2] > 0.0:
+        raise ValueError(
+            f"the target has no flux ({target[2]:g} beside the companion), and the prior is one of "
+            "flux ratios: give prior=CompanionPrior(flux=...)"
+        )
     looped = fitted.looped
     k = find_target(looped)
     scene = replace(looped.scene, pixels=keep_stamp(looped, k))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 from astropy import units as u
 
 from bayesphot.checks import check_integer, check_number
+from bayesphot.companions.journal import Journal
 from bayesphot.companions.trials import Bench
 from bayesphot.execute import Workers, finish_batches, run_batches
 
@@ -219,17 +219,26 @@ def recover_companions(
         _read_axis("separations", separation),
         _read_axis("delta_mags", delta_mag),
     )
+    furthest = float(separation.max())
+    if furthest > bench.radius:
+        raise ValueError(
+            f"separations must lie in the region searched, at most {bench.radius:g} pixels, found "
+            f"{furthest:g}"
+        )
+    if not bench.target[2] > 0.0:
+        raise ValueError(
+            f"the target has no flux ({bench.target[2]:g}): no magnitude difference to it is known"
+        )
     check_integer("n", n, least=1)
     check_integer("seed", seed, least=0)
     threshold = nulls.threshold(rate)
-    key = _describe(bench, n, seed)
-    done = {} if file is None else _read_done(Path(file), key)
+    journal = None if file is None else Journal(file, _describe(bench, n, seed))
+    done = {} if journal is None else journal.done
     cells = [(float(s), float(m)) for s in separation for m in delta_mag]
     left = [cell for cell in cells if cell not in done]
-    batches = [(bench, seed, s, m, n) for s, m in left]
     finished = finish_batches(
         _search_injected,
-        batches,
+        [(bench, seed, s, m, n) for s, m in left],
         workers,
         label="companions",
         unit="image",
@@ -237,8 +246,8 @@ def recover_companions(
     )
     for place, logs in finished:
         done[left[place]] = logs
-        if file is not None:
-            _append(Path(file), key, left[place], logs)
+        if journal is not None:
+            journal.add(left[place], logs)
     shape = (separation.size, delta_mag.size)
     found = np.array([np.sum(np.array(done[cell]) > threshold) for cell in cells]).reshape(shape)
     return Completeness(separation, delta_mag, found, np.full(shape, n), threshold, rate)
@@ -280,47 +289,14 @@ def _read_axis(name: str, values: Any) -> np.ndarray:
 def _describe(bench: Bench, n: int, seed: int) -> dict:
     """Return what a file of injections must have been made with to be taken further."""
     search = bench.search
-    numbers = [*search.stamp.target.tolist(), float(search.stamp.weight.sum()), *search.alone.state]
+    numbers = [*search.stamp.target.tolist(), float(search.stamp.weight.sum())]
     return {
         "schema_version": SCHEMA,
         "n": n,
         "seed": seed,
-        "target": [float(number) for number in numbers],
+        # Other machines differ in the last digits.
+        "target": [float(f"{number:.6g}") for number in numbers],
         "prior": repr(search.prior),
         "places": int(bench.x.size),
-        "light_variance": float(search.stamp.light_variance),
+        "light_variance": float(f"{search.stamp.light_variance:.6g}"),
     }
-
-
-def _read_done(path: Path, key: dict) -> dict[tuple[float, float], list[float]]:
-    """Return what a file holds; ValueError where it is of another search."""
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    done: dict[tuple[float, float], list[float]] = {}
-    for number, line in enumerate(lines):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines) - 1:
-                # A run that was stopped while it wrote: that line is done again.
-                break
-            raise ValueError(f"{path} is no file of injections: line {number + 1}") from None
-        if number == 0:
-            if entry != key:
-                raise ValueError(
-                    f"{path} holds injections of another target, prior, number or seed: "
-                    "name another file"
-                )
-            continue
-        done[(entry["separation"], entry["delta_mag"])] = entry["log_evidence_ratio"]
-    return done
-
-
-def _append(path: Path, key: dict, cell: tuple[float, float], logs: list[float]) -> None:
-    """Add a finished part to a file."""
-    entry = {"separation": cell[0], "delta_mag": cell[1], "log_evidence_ratio": logs}
-    old = path.read_text(encoding="utf-8") if path.exists() else json.dumps(key) + "\n"
-    if not old.endswith("\n"):
-        old = old[: old.rfind("\n") + 1]
-    path.write_text(old + json.dumps(entry) + "\n", encoding="utf-8")

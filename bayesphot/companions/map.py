@@ -27,7 +27,7 @@ from bayesphot.companions.weigh import Search, Weighed, average_evidence
 from bayesphot.config import BasicPSFPhotometry, Sampler
 from bayesphot.config.run import Fitted
 from bayesphot.draws import CI_PROB
-from bayesphot.execute import Workers
+from bayesphot.execute import Workers, count_jobs
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -167,7 +167,7 @@ class CompanionMap:
             float(places.y[k]),
             float(places.flux[k]),
             float(places.information[k] ** -0.5) if places.information[k] > 0.0 else math.inf,
-            float(places.flux[k] / flux),
+            float(places.flux[k] / flux) if flux > 0.0 else math.nan,
             float(np.hypot(places.x[k] - x, places.y[k] - y)),
             float(places.log_bayes_factor[k]),
         )
@@ -217,7 +217,8 @@ class CompanionMap:
         Returns
         -------
         ndarray of float (ny, nx)
-            Over the flux of the target as fitted alone; infinite as `upper_limit` is.
+            Over the flux of the target as fitted alone; infinite as `upper_limit` is, NaN where the
+            target has no flux.
 
         Raises
         ------
@@ -225,7 +226,7 @@ class CompanionMap:
             If the number is not positive.
         """
         check_number("n_sigma", n_sigma, above=0.0)
-        return n_sigma * self.flux_err / self.target[2]
+        return n_sigma * self.flux_err / self._divisor
 
     def contrast_curve(self, n_sigma: float = 5.0, prob: float = 0.95) -> QTable:
         """
@@ -260,7 +261,7 @@ class CompanionMap:
         step = float(self.x[0, 1] - self.x[0, 0])
         ring = np.round(self.separation / step).astype(int)
         largest = int(0.5 * (min(self.x.shape) - 1))
-        limit, contrast = self.upper_limit(prob) / self.target[2], self.contrast(n_sigma)
+        limit, contrast = self.upper_limit(prob) / self._divisor, self.contrast(n_sigma)
         rings = [ring == k for k in range(1, largest + 1)]
         rings = [here for here in rings if here.any()]
         table = QTable()
@@ -321,7 +322,7 @@ class CompanionMap:
         seed : int
             Of the random numbers; the same images for any ``n_jobs``.
         n_jobs : int
-            Threads.
+            Threads; -1 for as many as there are cores.
         progress_bar : bool
             Whether to show one.
 
@@ -332,10 +333,10 @@ class CompanionMap:
         Raises
         ------
         TypeError, ValueError
-            If an argument is no integer, or less than 1 or 0.
+            If an argument is no integer, or too small.
         """
         bench = open_bench(self._search, self._center, self._radius)
-        workers = Workers(n_jobs, None, progress_bar)
+        workers = Workers(count_jobs(n_jobs), None, progress_bar)
         data = self._search.basis.data
         return calibrate_false_positives(bench, n, data, seed=seed, workers=workers)
 
@@ -383,7 +384,7 @@ class CompanionMap:
         ------
         ValueError
             If there are too few images without a companion for the rate, a separation lies outside
-            the region searched, or the file is of another search.
+            the region searched, the target has no flux, or the file is of another search.
         """
         if not isinstance(false_positives, FalsePositives):
             raise TypeError(
@@ -391,13 +392,7 @@ class CompanionMap:
                 f"{false_positives!r}"
             )
         bench = open_bench(self._search, self._center, self._radius)
-        furthest = float(np.max(np.asarray(separations, dtype=float), initial=0.0))
-        if furthest > self._radius:
-            raise ValueError(
-                f"separations must lie in the region searched, at most {self._radius:g} pixels, "
-                f"found {furthest:g}"
-            )
-        workers = Workers(n_jobs, None, progress_bar)
+        workers = Workers(count_jobs(n_jobs), None, progress_bar)
         return recover_companions(
             bench, separations, delta_mags, n, false_positives, rate,
             seed=seed, workers=workers, file=file,
@@ -430,7 +425,8 @@ class CompanionMap:
         Raises
         ------
         TypeError, ValueError
-            As of `Sampler`, and if the seed is no integer, or negative.
+            As of `Sampler`, and if the seed is no integer, or negative; if the prior is one of flux
+            ratios, and the target has no flux.
         """
         return confirm_companion(
             self._phot,
@@ -443,6 +439,11 @@ class CompanionMap:
             sampler=Sampler(draws=draws, chains=chains),
             seed=check_integer("seed", seed, least=0),
         )
+
+    @property
+    def _divisor(self) -> float:
+        """The target's flux, that ratios are over; NaN where it is none."""
+        return self.target[2] if self.target[2] > 0.0 else math.nan
 
     @property
     def _center(self) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesphot.companions.limits import find_magnitude
 from bayesphot.plotting.figure import BLACK, BLUE, VERMILION, make_figure, save_figure
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def plot_map(found: CompanionMap, path=None) -> Figure:
     left.legend(loc="lower left", fontsize="small")
     # Nearer to the target no limit means anything.
     with np.errstate(divide="ignore"):
-        limit = np.maximum(-2.5 * np.log10(found.upper_limit(0.95) / found.target[2]), BRIGHTEST)
+        ratio = found.upper_limit(0.95) / found.target[2]
+    limit = np.maximum(find_magnitude(ratio), BRIGHTEST)
     _show_places(middle, found, limit, r"$\Delta$mag", "upper limit of the flux, 95 %", "magma_r")
     _draw_curve(right, found)
     return save_figure(figure, path)
@@ -66,8 +68,7 @@ def _show_places(panel: Axes, found: CompanionMap, image, label: str, title: str
 def _draw_curve(panel: Axes, found: CompanionMap) -> None:
     """Draw the limits against separation."""
     curve = found.contrast_curve()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limit = -2.5 * np.log10(curve["upper_limit"])
+    limit = find_magnitude(np.asarray(curve["upper_limit"]))
     panel.plot(curve["separation"], curve["delta_mag"], color=BLUE, label="5 errors, place known")
     panel.plot(
         curve["separation"], limit, color=VERMILION, linestyle="--", label="95 % upper limit"

@@ -39,11 +39,12 @@ CHUNK = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Alone:
-    """The target without a companion: chi^2 and priors, state (3 + J,), ln|H| / 2."""
+    """The target without a companion: chi^2 and priors, state (3 + J,), ln|H| / 2, flux error."""
 
     chi2: float
     state: np.ndarray
     half_log_det: float
+    flux_err: float
 
     @property
     def flux(self) -> float:
@@ -96,8 +97,12 @@ def fit_alone(basis: Basis) -> Alone:
     start[PLACE] = np.clip((target[:2] - moving.anchor) / moving.half, -1.0, 1.0)
     nothing = np.zeros((1, len(basis.rows))), np.zeros(1), np.zeros(1)
     state, chi2, hessian = _fit(basis, pairs.Companions(*nothing), start, size)
-    half_log_det = _find_half_log_det(hessian[:, :size, :size], basis)
-    return Alone(float(chi2[0]), state[0, :size], float(half_log_det[0]))
+    hessian = hessian[:, :size, :size]
+    half_log_det = _find_half_log_det(hessian, basis)
+    # The flux's row of the inverse by its cofactor: places without light in them are singular.
+    others = _find_half_log_det(hessian[:, 1:, 1:], basis)
+    flux_err = np.exp(others - half_log_det)
+    return Alone(float(chi2[0]), state[0, :size], float(half_log_det[0]), float(flux_err[0]))
 
 
 def fit_places(basis: Basis, x: np.ndarray, y: np.ndarray, start: np.ndarray) -> Joint:

@@ -9,6 +9,7 @@ import numpy as np
 from bayesphot.companions.grid import make_square, search_grid
 from bayesphot.companions.map import CompanionMap
 from bayesphot.companions.prior import CompanionPrior
+from bayesphot.companions.profile import Alone
 from bayesphot.companions.region import Region, choose_region
 from bayesphot.companions.stamp import cut_stamp, find_target
 from bayesphot.companions.starts import list_starts, read_target
@@ -25,6 +26,8 @@ __all__ = ["companion_map"]
 
 #: x, y and flux of the target.
 N_TARGET = 3
+#: Errors of its flux above which a target is seen.
+SEEN = 5.0
 
 
 def companion_map(
@@ -145,7 +148,7 @@ def companion_map(
         (float(own[0]), float(own[1]), float(own[2])),
         prior,
         fwhm,
-        _list_notes(fitted, place, psf, region, hidden),
+        _list_notes(fitted, place, psf, region, hidden, search.alone),
         places,
         search,
         phot,
@@ -199,10 +202,20 @@ def _find_hidden(fitted: Fitted, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _list_notes(
-    fitted: Fitted, place: tuple[float, float], psf: PSFConfig, region: Region, hidden: np.ndarray
+    fitted: Fitted,
+    place: tuple[float, float],
+    psf: PSFConfig,
+    region: Region,
+    hidden: np.ndarray,
+    alone: Alone,
 ) -> tuple[str, ...]:
     """Return what is to be known of a search."""
     notes = []
+    if not alone.flux > SEEN * alone.flux_err:
+        notes.append(
+            f"no star is seen at the target: flux {alone.flux:.4g} +- {alone.flux_err:.2g}; ratios "
+            "and magnitude differences mean nothing"
+        )
     n_lost = len(fitted.looped.catalog) - len(fitted.looped.row)
     if n_lost:
         notes.append(

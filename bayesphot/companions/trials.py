@@ -24,11 +24,13 @@ STEP = 0.25
 class Bench:
     """A stamp on which images are simulated and searched, the same way each.
 
-    ``x``, ``y`` (M,) the places searched, ``crossed`` companions there, ``model`` (P,) the target
-    alone with sky and neighbours, weighted by the square root of W.
+    ``radius`` is half the side of the region, pixels, ``x``, ``y`` (M,) the places searched,
+    ``crossed`` companions there, ``model`` (P,) the target alone with sky and neighbours, weighted
+    by the square root of W.
     """
 
     search: Search
+    radius: float
     x: np.ndarray
     y: np.ndarray
     crossed: Crossed
@@ -73,4 +75,4 @@ def open_bench(search: Search, center: tuple[float, float], radius: float) -> Be
     x, y = x.ravel(), y.ravel()
     crossed = cross_places(search.basis, x, y)
     model = search.alone.render(search.basis)
-    return Bench(search, x, y, crossed, model)
+    return Bench(search, radius, x, y, crossed, model)

@@ -219,10 +219,3 @@ def read_sampler(value: Any):
     if value is False or isinstance(value, (Sampler, EmceeSampler)):
         return value
     raise TypeError(f"sampler must be a Sampler, an EmceeSampler, False or None, found {value!r}")
-
-
-def count_jobs(n_jobs: int) -> int:
-    """Return the number of threads."""
-    import os
-
-    return (os.cpu_count() or 1) if n_jobs == -1 else n_jobs

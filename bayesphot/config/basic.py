@@ -18,7 +18,6 @@ from bayesphot.config.arguments import (
     check_noise,
     check_psf_error,
     check_saturation,
-    count_jobs,
     read_fitshape,
     read_sampler,
 )
@@ -26,7 +25,7 @@ from bayesphot.config.describe import show_model
 from bayesphot.config.run import measure_image
 from bayesphot.config.samplers import check_engine
 from bayesphot.draws import CI_PROB
-from bayesphot.execute import Workers
+from bayesphot.execute import Workers, count_jobs
 from bayesphot.priors import ScenePrior, normalise_priors
 from bayesphot.psf import describe_psf, read_family
 from bayesphot.result import PhotometryResult
@@ -203,8 +202,7 @@ class BasicPSFPhotometry:
             check_integer("max_group_size", self.max_group_size, least=1)
         if not 0.0 < check_number("ci_prob", self.ci_prob, above=0.0) < 1.0:
             raise ValueError(f"ci_prob must lie between 0 and 1, found {self.ci_prob!r}")
-        if check_integer("n_jobs", self.n_jobs, least=-(2**31)) < 1 and self.n_jobs != -1:
-            raise ValueError(f"n_jobs must be at least 1, or -1 for all cores, found {self.n_jobs}")
+        count_jobs(self.n_jobs)
         if self.executor is not None and not isinstance(self.executor, Executor):
             raise TypeError(
                 "executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(2) or "

@@ -120,10 +120,37 @@ def test_bad_arguments_are_refused(found, nulls, tmp_path):
         found.recover([1.0], [2.0], 5, false_positives=None, rate=0.05)
     with pytest.raises(ValueError, match="n must"):
         found.calibrate_false_positives(0)
-    broken = tmp_path / "broken.jsonl"
-    broken.write_text("no\nlines\n")
-    with pytest.raises(ValueError, match="no file of injections"):
-        found.recover([4.0], [2.0], 5, false_positives=nulls, rate=0.05, file=broken)
+    for separations in ("a", [4.0 * u.pix], [[1.0, 2.0]]):
+        with pytest.raises((TypeError, ValueError), match="separations must be"):
+            found.recover(separations, [2.0], 5, false_positives=nulls, rate=0.05)
+    for n_jobs in (0, -2, "a"):
+        with pytest.raises((TypeError, ValueError), match="n_jobs must be"):
+            found.calibrate_false_positives(2, n_jobs=n_jobs)
+        with pytest.raises((TypeError, ValueError), match="n_jobs must be"):
+            found.recover([4.0], [2.0], 5, false_positives=nulls, rate=0.05, n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize("text", ["no\nlines\n", "one line\n", "no end", "{}\n[1, 2]\n", "[3]\n"])
+def test_files_of_others_are_left_as_they_are(found, nulls, tmp_path, text):
+    file = tmp_path / "notes.txt"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"no file of injections|injections of another"):
+        found.recover([4.0], [2.0], 5, false_positives=nulls, rate=0.05, file=file)
+    assert file.read_text() == text
+
+
+def test_a_file_cut_anywhere_is_gone_on_with(found, nulls, tmp_path):
+    file = tmp_path / "injections.jsonl"
+    run = {"false_positives": nulls, "rate": 0.05, "file": file}
+    found.recover([4.0], [2.0, 4.0], 2, **run)
+    text = file.read_text()
+    for end in (0, 10, text.index("\n"), text.index("\n") + 1, len(text) - 1):
+        file.write_text(text[:end])
+        found.recover([4.0], [2.0, 4.0], 2, **run)
+        assert file.read_text() == text
+    file.write_text(text.replace('"log_evidence_ratio"', '"other"'))
+    with pytest.raises(ValueError, match="no file of injections: line 2"):
+        found.recover([4.0], [2.0, 4.0], 2, **run)
 
 
 def test_they_show_themselves(nulls, tmp_path):

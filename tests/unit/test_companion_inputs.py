@@ -283,3 +283,28 @@ def test_fluxes_have_the_unit_of_the_image(scene, tmp_path):
     assert {u.Unit(unit) for unit in units.values()} == {found.flux_unit}
     with fits.open(tmp_path / "none" / "map.fits") as file:
         assert not any("BUNIT" in extension.header for extension in file)
+
+
+def test_a_target_that_is_not_there_has_no_ratios_and_a_note(scene, tmp_path):
+    image, error = scene
+    found = search(SKY + (SKY - image), error)
+    assert "no star is seen at the target" in found.notes[0]
+    assert np.isnan(found.best.flux_ratio)
+    assert np.isnan(found.contrast()).all()
+    curve = found.contrast_curve()
+    assert np.isnan(curve["delta_mag"]).all()
+    assert "no star is seen" in found.summary()
+    found.plot(path=tmp_path / "map.png")
+    found.write(tmp_path / "folder")
+    with pytest.raises(ValueError, match="target has no flux"):
+        found.confirm()
+    nulls = found.calibrate_false_positives(20)
+    with pytest.raises(ValueError, match="target has no flux"):
+        found.recover([4.0], [2.0], 2, false_positives=nulls, rate=0.99)
+    # And one that is has neither.
+    seen = search(image, error)
+    assert seen.notes == ()
+    assert np.isfinite(seen.best.flux_ratio)
+    # A lone star: the error of its flux is that of the sum of its pixels, weighted.
+    profile = (MODEL.evaluate(COLUMN, ROW, 1.0, *TARGET[:2], SIGMA) / error) ** 2
+    assert seen._search.alone.flux_err == pytest.approx(profile.sum() ** -0.5, rel=0.1)
