@@ -40,6 +40,7 @@ def map_companions(arguments: Namespace) -> None:
             saturation=saturation,
             radius=arguments.radius,
             step=arguments.step,
+            box=arguments.box,
             prior=prior,
         )
         orientation = {"pixel_scale": arguments.pixel_scale, "north": arguments.north}

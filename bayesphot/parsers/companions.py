@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .shared import add_image, add_noise, add_overwrite, add_psf, add_psf_error, add_quiet
-from .values import read_count, read_number, read_positive, read_seed
+from .values import read_count, read_number, read_odd, read_positive, read_seed
 
 __all__ = ["add_companions"]
 
@@ -36,6 +36,10 @@ def add_companions(commands: Any) -> None:
     target.add_argument(
         "--step", type=read_positive, metavar="PX", help="of the places (default: FWHM / 10)"
     )
+    target.add_argument(
+        "--box", type=read_odd, metavar="PX",
+        help="side of the box that is fitted, odd (default: the region and 2 FWHM around it)",
+    )  # fmt: skip
     target.add_argument(
         "--pixel-scale", type=read_positive, metavar="A",
         help="arcsec per pixel (default: the image's WCS, where it has one)",

@@ -67,6 +67,17 @@ def test_a_confirmed_companion_has_its_evidence_with_an_error(image, tmp_path, c
     assert table["separation_arcsec_median"][0].value == pytest.approx(0.34, abs=0.08)
 
 
+def test_a_larger_box_reaches_the_wings_of_a_saturated_target(image, tmp_path, capsys):
+    """As the error says, that asks for one."""
+    deep = ("--saturation", "101")
+    assert call(image, tmp_path / "small", "--box", "13", *deep) == 2
+    assert "a larger box= reaches its wings" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        call(image, tmp_path / "even", "--box", "14")
+    assert "argument --box: must be odd, found 14" in capsys.readouterr().err
+    assert call(image, tmp_path / "large", "--box", "31") == 0
+
+
 def test_a_target_on_the_sky_is_that_of_its_pixels(image, sky_image, tmp_path, capsys):
     assert call(image, tmp_path / "pixels") == 0
     assert call(sky_image, tmp_path / "sky", target=("--target-sky", "83", "-10")) == 0
