@@ -187,24 +187,25 @@ def _add_block(table, place, weight, out, width, box):
     w31 = weight[13]
     w32 = weight[14]
     w33 = weight[15]
-    # Unsigned indices have no meaning from the end, whose test costs half the time here.
-    p00 = np.uint64(place[0])
-    p01 = np.uint64(place[1])
-    p02 = np.uint64(place[2])
-    p03 = np.uint64(place[3])
-    p10 = np.uint64(place[4])
-    p11 = np.uint64(place[5])
-    p12 = np.uint64(place[6])
-    p13 = np.uint64(place[7])
-    p20 = np.uint64(place[8])
-    p21 = np.uint64(place[9])
-    p22 = np.uint64(place[10])
-    p23 = np.uint64(place[11])
-    p30 = np.uint64(place[12])
-    p31 = np.uint64(place[13])
-    p32 = np.uint64(place[14])
-    p33 = np.uint64(place[15])
-    stride = np.uint64(place[16])
+    # Unsigned indices have no meaning from the end, whose test costs half the time here. Places are
+    # below 0 where a window begins before the table: of a negative float that is undefined.
+    p00 = np.uint64(np.int64(place[0]))
+    p01 = np.uint64(np.int64(place[1]))
+    p02 = np.uint64(np.int64(place[2]))
+    p03 = np.uint64(np.int64(place[3]))
+    p10 = np.uint64(np.int64(place[4]))
+    p11 = np.uint64(np.int64(place[5]))
+    p12 = np.uint64(np.int64(place[6]))
+    p13 = np.uint64(np.int64(place[7]))
+    p20 = np.uint64(np.int64(place[8]))
+    p21 = np.uint64(np.int64(place[9]))
+    p22 = np.uint64(np.int64(place[10]))
+    p23 = np.uint64(np.int64(place[11]))
+    p30 = np.uint64(np.int64(place[12]))
+    p31 = np.uint64(np.int64(place[13]))
+    p32 = np.uint64(np.int64(place[14]))
+    p33 = np.uint64(np.int64(place[15]))
+    stride = np.uint64(np.int64(place[16]))
     n = np.uint64(box[3] - box[2])
     for j in range(box[0], box[1]):
         q = np.uint64(j) * stride + np.uint64(box[2])
@@ -479,7 +480,7 @@ def _fill_stretched(psf, source, window, lines, n_used, columns):
         for i in range(width):
             s = 0.0
             for a in range(4):
-                s += lines[_WEIGHT + a, i] * total[np.uint64(lines[_OFFSET + a, i])]
+                s += lines[_WEIGHT + a, i] * total[np.uint64(np.int64(lines[_OFFSET + a, i]))]
             row[0, i] = factor * s
         if n_used == 1:
             continue
@@ -487,7 +488,7 @@ def _fill_stretched(psf, source, window, lines, n_used, columns):
             along = 0.0
             down = 0.0
             for a in range(4):
-                k = np.uint64(lines[_OFFSET + a, i])
+                k = np.uint64(np.int64(lines[_OFFSET + a, i]))
                 along += lines[_SLOPE + a, i] * total[k]
                 down += lines[_WEIGHT + a, i] * lines[_SUM + 1, k]
             along *= -step_x * shrink * factor
@@ -497,7 +498,7 @@ def _fill_stretched(psf, source, window, lines, n_used, columns):
                 row[SHAPE, i] = dx * along + dy * down - 2.0 * row[0, i]
             if n_sum > 2:
                 for a in range(4):
-                    k = np.uint64(lines[_OFFSET + a, i])
+                    k = np.uint64(np.int64(lines[_OFFSET + a, i]))
                     along += factor * lines[_WEIGHT + a, i] * lines[_SUM + 2, k]
                     down += factor * lines[_WEIGHT + a, i] * lines[_SUM + 3, k]
             row[1, i] = along

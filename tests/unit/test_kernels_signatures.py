@@ -30,7 +30,7 @@ def simplify(kind):
     # A constant counts as its type, a view as the array: such a part is inlined anyway.
     kind = types.unliteral(kind)
     if isinstance(kind, types.Array):
-        return kind.copy(layout="C", aligned=True)
+        return types.Array(kind.dtype, kind.ndim, "C")
     return kind
 
 counts = {}
