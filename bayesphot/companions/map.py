@@ -19,6 +19,7 @@ from bayesphot.companions.injection import (
     recover_companions,
 )
 from bayesphot.companions.measure import make_pair
+from bayesphot.companions.notes import find_off
 from bayesphot.companions.orientation import read_orientation
 from bayesphot.companions.pair import PairPosterior
 from bayesphot.companions.prior import CompanionPrior
@@ -187,7 +188,7 @@ class CompanionMap:
         -------
         ndarray of float (ny, nx)
             Numbers in `flux_unit`; infinite where a place cannot be told apart from the
-            target, and on saturated pixels.
+            target, on saturated pixels and off the image.
 
         Raises
         ------
@@ -244,7 +245,8 @@ class CompanionMap:
         QTable
             ``separation`` (pixels), the medians over all angles of ``contrast`` and of
             ``upper_limit``, as flux ratios, ``delta_mag`` of the first, and ``n_places``, how many
-            places at this separation are independent: the circle in widths of the PSF.
+            places at this separation are independent: the circle in widths of the PSF. What lies
+            off the image does not count.
 
         Raises
         ------
@@ -261,15 +263,17 @@ class CompanionMap:
         step = float(self.x[0, 1] - self.x[0, 0])
         ring = np.round(self.separation / step).astype(int)
         largest = int(0.5 * (min(self.x.shape) - 1))
+        on = ~find_off(self._fitted.image.shape, self.x, self.y)
         limit, contrast = self.upper_limit(prob) / self._divisor, self.contrast(n_sigma)
         rings = [ring == k for k in range(1, largest + 1)]
-        rings = [here for here in rings if here.any()]
+        share = [float(on[here].mean()) for here in rings if (here & on).any()]
+        rings = [here & on for here in rings if (here & on).any()]
         table = QTable()
         table["separation"] = [float(self.separation[here].mean()) for here in rings]
         table["contrast"] = [float(np.median(contrast[here])) for here in rings]
         table["delta_mag"] = -2.5 * np.log10(table["contrast"])
         table["upper_limit"] = [float(np.median(limit[here])) for here in rings]
-        around = 2.0 * np.pi * np.asarray(table["separation"]) / self.fwhm
+        around = 2.0 * np.pi * np.asarray(table["separation"]) / self.fwhm * share
         table["n_places"] = np.maximum(np.round(around), 1).astype(int)
         table.meta |= {"n_sigma": n_sigma, "prob": prob, "fwhm": self.fwhm}
         return table
@@ -494,6 +498,7 @@ class CompanionMap:
         x, y, flux = self.target
         chosen = curve["separation"] >= 0.99 * self.fwhm
         limit = float(curve["delta_mag"][chosen][0]) if chosen.any() else math.nan
+        faintest = f"{limit:.2f} mag" if math.isfinite(limit) else "none"
         return "\n".join(
             [
                 f"target: x {x:.3f}, y {y:.3f}, flux {flux:.6g}{unit}",
@@ -501,7 +506,7 @@ class CompanionMap:
                 f"ln(evidence ratio) {self.log_evidence_ratio:.2f}",
                 f"most likely: x {best.x:.3f}, y {best.y:.3f}, flux {best.flux:.6g} +- "
                 f"{best.flux_err:.3g}{unit}, flux ratio {best.flux_ratio:.4g}",
-                f"limit of five errors at one FWHM, place known: {limit:.2f} mag",
+                f"limit of five errors at one FWHM, place known: {faintest}",
                 *self.notes,
             ]
         )

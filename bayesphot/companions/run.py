@@ -8,9 +8,9 @@ import numpy as np
 
 from bayesphot.companions.grid import make_square, search_grid
 from bayesphot.companions.map import CompanionMap
+from bayesphot.companions.notes import find_off, find_saturated, list_notes
 from bayesphot.companions.prior import CompanionPrior
-from bayesphot.companions.profile import Alone
-from bayesphot.companions.region import Region, choose_region
+from bayesphot.companions.region import choose_region
 from bayesphot.companions.stamp import cut_stamp, find_target
 from bayesphot.companions.starts import list_starts, read_target
 from bayesphot.companions.weigh import open_search
@@ -26,8 +26,6 @@ __all__ = ["companion_map"]
 
 #: x, y and flux of the target.
 N_TARGET = 3
-#: Errors of its flux above which a target is seen.
-SEEN = 5.0
 
 
 def companion_map(
@@ -134,7 +132,7 @@ def companion_map(
     x, y, step = make_square(place, region.radius, region.step)
     search, coarse, fine = search_grid(search, x.ravel(), y.ravel(), step)
     places = coarse.join(fine)
-    hidden = _find_hidden(fitted, x, y)
+    hidden = find_saturated(fitted, x, y) | find_off(fitted.image.shape, x, y)
     information = np.where(hidden, 0.0, coarse.information.reshape(x.shape))
     with np.errstate(divide="ignore"):
         flux_err = 1.0 / np.sqrt(information)
@@ -148,7 +146,7 @@ def companion_map(
         (float(own[0]), float(own[1]), float(own[2])),
         prior,
         fwhm,
-        _list_notes(fitted, place, psf, region, hidden, search.alone),
+        list_notes(search, places, fitted=fitted, psf=psf, region=region, noise=noise),
         places,
         search,
         phot,
@@ -188,47 +186,3 @@ def _refuse_target(fitted: Fitted, place: tuple[float, float], box: int) -> NoRe
         if fitted.image.saturated is not None:
             why += ", saturated ones being masked: a larger box= reaches its wings"
     raise ValueError(f"the target at ({place[0]:g}, {place[1]:g}) cannot be measured: {why}")
-
-
-def _find_hidden(fitted: Fitted, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return which places lie on saturated pixels: of a companion there only wings are seen."""
-    saturated = fitted.image.saturated
-    if saturated is None:
-        return np.zeros(x.shape, dtype=bool)
-    n_y, n_x = saturated.shape
-    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
-    inside = (row >= 0) & (row < n_y) & (column >= 0) & (column < n_x)
-    return inside & saturated[np.clip(row, 0, n_y - 1), np.clip(column, 0, n_x - 1)]
-
-
-def _list_notes(
-    fitted: Fitted,
-    place: tuple[float, float],
-    psf: PSFConfig,
-    region: Region,
-    hidden: np.ndarray,
-    alone: Alone,
-) -> tuple[str, ...]:
-    """Return what is to be known of a search."""
-    notes = []
-    if not alone.flux > SEEN * alone.flux_err:
-        notes.append(
-            f"no star is seen at the target: flux {alone.flux:.4g} +- {alone.flux_err:.2g}; ratios "
-            "and magnitude differences mean nothing"
-        )
-    n_lost = len(fitted.looped.catalog) - len(fitted.looped.row)
-    if n_lost:
-        notes.append(
-            f"{n_lost} of the neighbours cannot be measured, being off the image or without good "
-            "pixels, and are left out"
-        )
-    if _find_hidden(fitted, *(np.array([side]) for side in place)).any():
-        notes.append("the target's core is saturated: it is measured from its wings")
-    if hidden.any():
-        notes.append(f"no limits at {hidden.sum()} places on saturated pixels")
-    if region.cut:
-        notes.append(
-            f"the PSF's stamp ends {psf.stamp:g} pixels from its middle: radius "
-            f"{region.radius:g}, fit box {region.box}"
-        )
-    return tuple(notes)

@@ -17,6 +17,7 @@ from bayesphot.companions.profile import (
     spread_target,
 )
 from bayesphot.companions.stamp import Stamp
+from bayesphot.kernels.structs import SHAPE
 from bayesphot.priors import Prior
 from bayesphot.priors.expectation import log_integral
 
@@ -28,6 +29,8 @@ FAINTEST = 1e-3
 HALF = 0.2
 #: From so many half sides on the target is expanded anew about where the best companion puts it.
 MOVED = 0.5
+#: Times that the target alone is followed to where it lies, a quarter of a FWHM each.
+N_MOVE = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +125,14 @@ class Search:
             slope[far], covariance[far] = other
         return slope, covariance
 
+    def find_chi2(self, x: float, y: float) -> float:
+        """Return chi^2, with the priors' part, of the best fit with a companion at a place."""
+        place = np.array([x]), np.array([y])
+        joint = fit_places(self.basis, *place, self.alone.state)
+        if self.moved is not None and self._find_far(joint.target).any():
+            joint = fit_places(self.moved, *place, self._start)
+        return float(joint.chi2[0])
+
     def follow(self, target: np.ndarray) -> Search | None:
         """Return the search with another expansion, where a target (x, y) is far from those known.
 
@@ -157,5 +168,16 @@ def open_search(stamp: Stamp, fwhm: float, prior: CompanionPrior) -> Search:
     prior : CompanionPrior
         Of companions.
     """
-    basis = make_basis(stamp, stamp.target[:2], HALF * fwhm, fwhm)
-    return Search(stamp, prior, fwhm, fit_alone(basis), basis)
+    for move in range(N_MOVE):
+        basis = make_basis(stamp, stamp.target[:2], HALF * fwhm, fwhm)
+        alone = fit_alone(basis)
+        near = np.abs(alone.state[PLACE]).max() <= MOVED
+        if near and move == 0:
+            break
+        # The fit that left the target here looks no farther than its disc.
+        place = basis.moving.anchor + basis.moving.half * alone.state[PLACE]
+        target = np.concatenate([place, [alone.flux], stamp.target[SHAPE:]])
+        stamp = replace(stamp, target=target)
+        if near:
+            break
+    return Search(stamp, prior, fwhm, alone, basis)

@@ -151,7 +151,10 @@ def test_neighbours_that_cannot_be_measured_are_told(scene):
     found = search(image, error, neighbours=neighbours)
     assert "1 of the neighbours cannot be measured" in found.notes[0]
     assert "1 of the neighbours" in found.summary()
-    assert not search(image, error, neighbours={"x_0": [500.0], "y_0": [20.0]}).notes
+    far = search(image, error, neighbours={"x_0": [500.0], "y_0": [20.0]})
+    assert not any("neighbours cannot" in note for note in far.notes)
+    # It is not in the model then.
+    assert "do not fit: reduced chi^2" in far.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -302,9 +305,49 @@ def test_a_target_that_is_not_there_has_no_ratios_and_a_note(scene, tmp_path):
     with pytest.raises(ValueError, match="target has no flux"):
         found.recover([4.0], [2.0], 2, false_positives=nulls, rate=0.99)
     # And one that is has neither.
-    seen = search(image, error)
+    seen = search(image, error, neighbours={"x_0": [NEIGHBOUR[0]], "y_0": [NEIGHBOUR[1]]})
     assert seen.notes == ()
     assert np.isfinite(seen.best.flux_ratio)
     # A lone star: the error of its flux is that of the sum of its pixels, weighted.
     profile = (MODEL.evaluate(COLUMN, ROW, 1.0, *TARGET[:2], SIGMA) / error) ** 2
     assert seen._search.alone.flux_err == pytest.approx(profile.sum() ** -0.5, rel=0.1)
+
+
+def test_a_target_far_from_the_place_given_is_followed_and_told():
+    """It was left at the end of its disc, and a companion made up for what it could not reach."""
+    image, error = simulate((25.5, 20.0, 12000.0), seed=12)
+    found = search(image, error)
+    assert found.target[:2] == pytest.approx((25.5, 20.0), abs=0.1)
+    assert found.p_companion < 0.5
+    assert "5.5 pixels from the place given" in found.notes[0]
+    assert abs(found.log_evidence_ratio - search(image, error, (25.5, 20.0)).log_evidence_ratio) < 1
+
+
+def test_places_off_the_image_have_no_limits():
+    image, error = simulate((1.0, 20.0, 12000.0), seed=13)
+    found = search(image, error, (1.0, 20.0))
+    off = found.x < -0.5
+    assert np.isinf(found.upper_limit()[off]).all()
+    assert np.isfinite(found.upper_limit()[~off & (found.separation > 2.0)]).all()
+    assert "off the image" in found.notes[0]
+    # Limits and numbers of places are those of the half that is on it.
+    whole = search(*simulate((20.0, 20.0, 12000.0), seed=13)).contrast_curve()
+    curve = found.contrast_curve()
+    far = curve["separation"] > 4.0
+    np.testing.assert_allclose(curve["delta_mag"][far], whole["delta_mag"][far], atol=0.2)
+    assert (curve["n_places"][far] < 0.8 * whole["n_places"][far]).all()
+
+
+def test_notes_say_what_the_map_does_not_know():
+    image, error = simulate(TARGET, seed=14)
+    assert "the noise is estimated from the image" in search(image, None).notes[0]
+    outliers = search(image, error, noise=bp.StudentTNoise(4.0)).notes
+    assert any("takes StudentTNoise as normal noise" in note for note in outliers)
+    mask = np.hypot(ROW - TARGET[1], COLUMN - TARGET[0]) < 2.0
+    assert "core is masked" in search(image, error, mask=mask).notes[0]
+    assert "reduced chi^2" in search(image, 0.3 * error).notes[-1]
+    wide = bp.IntegratedGaussianPRF(sigma=1.03 * SIGMA)
+    bright, noise = simulate((20.3, 19.8, 1e6), seed=15)
+    assert any("on the target" in note for note in search(bright, noise, psf=wide).notes)
+    second = simulate((20.3, 19.8, 12000.0), (23.3, 21.8, 30000.0), seed=16)
+    assert any("the star at the place given is the companion" in n for n in search(*second).notes)
