@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,15 @@ def map_companions(arguments: Namespace) -> None:
         )
         orientation = {"pixel_scale": arguments.pixel_scale, "north": arguments.north}
         pair = found.pair(seed=arguments.seed, **orientation)
-        confirmed = found.confirm(seed=arguments.seed) if arguments.confirm else None
-        if confirmed is not None:
+    lines, confirmed, nulls = [*notes, found.summary()], None, None
+    if arguments.confirm:
+        try:
+            confirmed = found.confirm(seed=arguments.seed)
             pair = confirmed.pair(**orientation)
-    lines = [*notes, found.summary()]
+        except ValueError as problem:
+            # The map is good without.
+            confirmed = None
+            warnings.warn(f"not confirmed by sampling: {problem}", UserWarning, stacklevel=2)
     if confirmed is not None:
         lines.append(confirmed.summary())
     lines.append(str(pair))
@@ -58,8 +64,11 @@ def map_companions(arguments: Namespace) -> None:
             n_jobs=arguments.jobs or count_cores(), progress_bar=not arguments.quiet,
         )  # fmt: skip
         lines.append(repr(nulls))
-    with refuse_bad_use(FileExistsError, PermissionError):
-        found.write(folder, pair=pair, confirmed=confirmed, overwrite=arguments.overwrite)
+    with refuse_bad_use(OSError):
+        found.write(
+            folder, pair=pair, confirmed=confirmed, false_positives=nulls,
+            overwrite=arguments.overwrite,
+        )  # fmt: skip
     if not arguments.quiet:
         print("\n".join(lines))
         print(f"time {time.perf_counter() - begin:.1f} s{describe_memory()}")

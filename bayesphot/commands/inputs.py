@@ -57,7 +57,7 @@ def check_images(image: Any, error: Any, mask: Any) -> None:
 
 def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
     """Return image, error (array, number or None) and mask (bool array or None)."""
-    from ..readers import read_fits_image, read_fits_mask, read_fits_plane
+    from ..readers import read_fits_image, read_fits_mask
 
     bits = {"dq_bits": arguments.dq_bits, "dq_ignore": arguments.dq_ignore or 0}
     image = read_fits_image(
@@ -73,7 +73,7 @@ def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
             error = float(arguments.error)
         except ValueError:
             _refuse_itself(arguments.error, arguments.image)
-            error = read_fits_plane(arguments.error)
+            error = _read_error(arguments.error, image)
         else:
             with refuse_argument("--error"):
                 check_number("error", error, above=0.0)
@@ -84,6 +84,24 @@ def _read_images(arguments: Namespace) -> tuple[FitsImage, Any, Any]:
     if (arguments.dq_bits or arguments.dq_ignore) and mask is None and image.planes.mask is None:
         raise UsageError(f"{option} chooses quality bits and there are none: no DQ, MASK or --mask")
     return image, error, mask
+
+
+def _read_error(path: str, image: FitsImage) -> Any:
+    """Return the error of each pixel in the image's unit, where both say what theirs is."""
+    from astropy.units import UnitConversionError
+
+    from ..readers import read_fits_image
+
+    plane = read_fits_image(path, error=False, mask=False)
+    if plane.unit is None or image.unit is None or plane.unit == image.unit:
+        return plane.data
+    try:
+        return plane.data * plane.unit.to(image.unit)
+    except UnitConversionError:
+        raise UsageError(
+            f"--error must be in the unit of the image: {path} is in '{plane.unit}', the image in "
+            f"'{image.unit}'"
+        ) from None
 
 
 def _refuse_itself(error: str, image: str) -> None:

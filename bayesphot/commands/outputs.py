@@ -23,6 +23,10 @@ def name_output(image: str, what: str = "bayesphot") -> str:
 def check_output(path: Path, *, overwrite: bool, kind: str, inputs: Iterable = ()) -> None:
     """Refuse, before the work, an output that exists, cannot be made, or is one of the inputs."""
     target = path.absolute()
+    try:
+        target.exists()
+    except OSError as problem:
+        raise UsageError(f"--out cannot be written: {problem.strerror}: {path}") from None
     for given in inputs:
         source = Path(str(given or "").partition("[")[0]).expanduser()
         if target.is_file() and source.is_file() and target.samefile(source):

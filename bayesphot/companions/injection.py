@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,13 @@ class FalsePositives:
         Of each image, in order.
     observed : float
         Of the image itself, found in the same way.
+    search : dict
+        Of which target, prior and places they are.
     """
 
     log_evidence_ratio: np.ndarray
     observed: float
+    search: dict = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -197,7 +200,7 @@ def calibrate_false_positives(
         _search_nulls, batches, workers, label="images without a companion", unit="image",
         weights=[batch[3] for batch in batches],
     )  # fmt: skip
-    return FalsePositives(np.concatenate(parts), bench.find_evidence(observed))
+    return FalsePositives(np.concatenate(parts), bench.find_evidence(observed), _describe(bench))
 
 
 def _search_nulls(bench: Bench, seed: int, first: int, n: int) -> np.ndarray:
@@ -232,7 +235,15 @@ def recover_companions(
     check_integer("n", n, least=1)
     check_integer("seed", seed, least=0)
     threshold = nulls.threshold(rate)
-    journal = None if file is None else Journal(file, _describe(bench, n, seed))
+    search = _describe(bench)
+    if nulls.search != search:
+        raise ValueError(
+            "false_positives must be of this map's own calibrate_false_positives: target, prior or "
+            "places differ"
+        )
+    journal = None
+    if file is not None:
+        journal = Journal(file, {"schema_version": SCHEMA, "n": n, "seed": seed, **search})
     done = {} if journal is None else journal.done
     cells = [(float(s), float(m)) for s in separation for m in delta_mag]
     left = [cell for cell in cells if cell not in done]
@@ -286,14 +297,11 @@ def _read_axis(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def _describe(bench: Bench, n: int, seed: int) -> dict:
-    """Return what a file of injections must have been made with to be taken further."""
+def _describe(bench: Bench) -> dict:
+    """Return what tells one search from another."""
     search = bench.search
     numbers = [*search.stamp.target.tolist(), float(search.stamp.weight.sum())]
     return {
-        "schema_version": SCHEMA,
-        "n": n,
-        "seed": seed,
         # Other machines differ in the last digits.
         "target": [float(f"{number:.6g}") for number in numbers],
         "prior": repr(search.prior),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 __all__ = ["Journal"]
@@ -19,7 +20,7 @@ class Journal:
     path : path
         The file; a new one is begun.
     key : dict
-        What the run is made with.
+        What the run is made with; ``n`` images each part.
 
     Raises
     ------
@@ -36,7 +37,7 @@ class Journal:
         text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         # A run that was stopped while it wrote leaves a part of a line, which is done again.
         whole, cut = text[: text.rfind("\n") + 1], text[text.rfind("\n") + 1 :]
-        lines = whole.splitlines()
+        lines = whole.rstrip("\n").splitlines()
         if not lines and not first.startswith(cut):
             raise ValueError(f"{path} is no file of injections: line 1")
         for number, line in enumerate(lines, start=1):
@@ -57,7 +58,10 @@ class Journal:
             entry = json.loads(line)
             if number > 1:
                 separation, delta_mag = (float(entry[name]) for name in PLACE)
-                self.done[separation, delta_mag] = [float(log) for log in entry[FOUND]]
+                found = [float(log) for log in entry[FOUND]]
+                if len(found) != key["n"] or not all(map(math.isfinite, found)):
+                    raise ValueError
+                self.done[separation, delta_mag] = found
         except (TypeError, KeyError, ValueError):
             raise ValueError(f"{self.path} is no file of injections: line {number}") from None
         if number == 1 and entry != key:

@@ -517,6 +517,7 @@ class CompanionMap:
         *,
         pair: PairPosterior | None = None,
         confirmed: Confirmation | None = None,
+        false_positives: FalsePositives | None = None,
         overwrite: bool = False,
     ) -> Path:
         """
@@ -533,19 +534,23 @@ class CompanionMap:
         confirmed : Confirmation, optional
             Its evidence stands beside that of the map in the header of ``companion.ecsv``, and its
             pair is written where none is given.
+        false_positives : FalsePositives, optional
+            Their number, and the share that looks like the image, stand there too.
         overwrite : bool
-            Whether files of these names may be replaced.
+            Whether files of these names may be replaced: all at once, at the end.
 
         Raises
         ------
         FileExistsError
             If one exists and may not be replaced.
+        OSError
+            If the folder or a file cannot be written.
         """
         from bayesphot.companions.files import write_map
 
         if pair is None:
             pair = self.pair() if confirmed is None else confirmed.pair()
-        return write_map(self, Path(folder), pair, confirmed, overwrite=overwrite)
+        return write_map(self, Path(folder), pair, confirmed, false_positives, overwrite=overwrite)
 
     def plot(self, *, path=None) -> Figure:
         """

@@ -12,7 +12,7 @@ from astropy import units as u
 from bayesphot.celestial import find_separations, find_usable, rebuild_wcs
 from bayesphot.checks import check_number
 
-__all__ = ["Orientation", "read_orientation"]
+__all__ = ["Orientation", "check_scale", "read_orientation"]
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,18 @@ def read_orientation(
         usable, problem = find_usable(wcs, shape)
         if usable is None:
             raise ValueError(f"wcs {problem or f'must have celestial axes, found {_name(wcs)}'}")
-        return Orientation(wcs=_check_scale(usable))
+        return Orientation(wcs=check_scale(usable))
     if pixel_scale is None and north is None:
         if not isinstance(kept, Mapping):
             return Orientation()
-        return Orientation(wcs=_check_scale(rebuild_wcs(kept)))
+        return Orientation(wcs=check_scale(rebuild_wcs(kept)))
     scale = _read_angle("pixel_scale", pixel_scale, (u.arcsec / u.pix, u.arcsec))
     if scale is not None:
         check_number("pixel_scale", scale, above=0.0)
     return Orientation(scale, _read_angle("north", north, (u.deg,)), bool(flipped))
 
 
-def _check_scale(wcs):
+def check_scale(wcs):
     """Return a WCS; raise ValueError if nothing but the default says how large its pixels are."""
     linear = getattr(wcs, "wcs", None)
     if linear is None or linear.has_cd() or not np.all(linear.cdelt == 1.0):
@@ -104,7 +104,7 @@ def _check_scale(wcs):
     if np.array_equal(np.abs(linear.get_pc()), np.eye(linear.naxis)):
         raise ValueError(
             "the image's WCS has no scale: without CD or CDELT a pixel is a degree; give "
-            "pixel_scale, and north, in its place"
+            "pixel_scale, and north, in its place, and places in pixels"
         )
     return wcs
 

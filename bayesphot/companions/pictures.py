@@ -92,15 +92,17 @@ def plot_completeness(found: Completeness, path=None) -> Figure:
     """Draw the shares of companions found over separation and contrast."""
     figure = make_figure((5.6, 4.2))
     panel = figure.subplots()
+    across, down = np.argsort(found.separation), np.argsort(found.delta_mag)
+    separation = found.separation[across]
     mesh = panel.pcolormesh(
-        found.separation, found.delta_mag, found.fraction.T, vmin=0.0, vmax=1.0, cmap="viridis",
-        shading="nearest",
+        separation, found.delta_mag[down], found.fraction.T[down][:, across], vmin=0.0, vmax=1.0,
+        cmap="viridis", shading="nearest",
     )  # fmt: skip
     figure.colorbar(mesh, ax=panel, label="share found")
     for share, style in ((0.5, "-"), (0.9, "--")):
         limit = found.limit(share)
-        limit = np.where(np.isfinite(limit), limit, np.nan)
-        panel.plot(found.separation, limit, style, color=VERMILION, label=f"{share:.0%} are found")
+        limit = np.where(np.isfinite(limit), limit, np.nan)[across]
+        panel.plot(separation, limit, style, color=VERMILION, label=f"{share:.0%} are found")
     panel.invert_yaxis()
     panel.set_xlabel("separation / pixels")
     panel.set_ylabel(r"$\Delta$mag")

@@ -9,6 +9,7 @@ import numpy as np
 from bayesphot.catalog import translate_columns
 from bayesphot.celestial import find_usable
 from bayesphot.checks import check_number
+from bayesphot.companions.orientation import check_scale
 from bayesphot.companions.region import read_pixels
 from bayesphot.sky_positions import is_sky, place_positions
 
@@ -62,6 +63,7 @@ def _place_target(target, image) -> tuple[float, float]:
             else "target is on the sky and the image has no celestial WCS: give it as NDData or "
             "CCDData with its wcs (bayesphot.read_image reads it), or give pixels (x, y)"
         )
+    check_scale(wcs)
     x, y = (float(np.ravel(side)[0]) for side in place_positions(target, wcs).values())
     if not np.isfinite(x + y):
         text = " ".join(str(target).split())

@@ -42,11 +42,12 @@ def add_companions(commands: Any) -> None:
     )  # fmt: skip
     target.add_argument(
         "--pixel-scale", type=read_positive, metavar="A",
-        help="arcsec per pixel (default: the image's WCS, where it has one)",
+        help="arcsec per pixel; with this or --north the image's WCS, where it has one, does not "
+        "count: give both",
     )  # fmt: skip
     target.add_argument(
         "--north", type=read_number, metavar="DEG",
-        help="direction of north, counterclockwise from +y; east is 90 degrees further",
+        help="direction of north, degrees counterclockwise from +y; east is 90 degrees further",
     )  # fmt: skip
     psf = add_psf(search, fixed=True)
     add_psf_error(psf, note="a mode of the PSF")

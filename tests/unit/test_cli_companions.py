@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import QTable
@@ -48,6 +49,12 @@ def test_an_image_gives_map_pair_limits_and_picture(image, tmp_path, capsys):
     assert {path.name for path in folder.iterdir()} == names
     row = QTable.read(folder / "companion.ecsv")
     assert row["resolved"][0]
+    assert row.meta["false_positives"]["n"] == 20
+    assert row.meta["target"]["x"] == pytest.approx(15.3, abs=0.1)
+    curve = QTable.read(folder / "contrast.ecsv")
+    assert (curve["separation"].unit, curve["delta_mag"].unit) == ("pix", "mag")
+    assert all(curve[name].info.description for name in curve.colnames)
+    assert "LogUniform" in str(fits.getheader(folder / "map.fits")["COMMENT"])
     # The angle from +y, 59.6 degrees, less the direction of north; five errors of 2.4.
     assert abs(row["position_angle_median"][0].value - 29.6) < 12.0
 
@@ -65,6 +72,49 @@ def test_a_confirmed_companion_has_its_evidence_with_an_error(image, tmp_path, c
     assert by_draws == pytest.approx(by_map, abs=0.3)
     assert 0.0 < table.meta["confirmed_log_evidence_ratio_err"] < 0.2
     assert table["separation_arcsec_median"][0].value == pytest.approx(0.34, abs=0.08)
+
+
+def test_an_old_result_is_replaced_whole_or_not_at_all(image, tmp_path, capsys):
+    folder = tmp_path / "out"
+    assert call(image, folder) == 0
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (folder / "map.png").unlink()
+    (folder / "map.png").mkdir()
+    assert call(image, folder, "--overwrite") == 2
+    assert "is a folder, and cannot be replaced" in capsys.readouterr().err
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert set(after) == set(before)
+    assert all(after[name] == before[name] for name in after if name != "map.png")
+    assert call(image, tmp_path / ("x" * 300)) == 2
+    assert "--out cannot be written: File name too long" in capsys.readouterr().err
+
+
+def test_errors_have_the_unit_of_the_image(image, tmp_path, capsys):
+    data = fits.getdata(image)
+    here = tmp_path / "image.fits"
+    fits.writeto(here, data, fits.Header({"BUNIT": "Jy"}))
+    common = ["companions", str(here), "--target", "15", "15", "--sigma", "1.5", "--radius", "6"]
+    found = []
+    for unit, scale in (("Jy", 1.0), ("mJy", 1e3)):
+        error = tmp_path / f"{unit}.fits"
+        fits.writeto(error, np.full(data.shape, 10.0 * scale), fits.Header({"BUNIT": unit}))
+        assert main([*common, "--error", str(error), "--out", str(tmp_path / unit)]) == 0
+        found.append(fits.getheader(tmp_path / unit / "map.fits")["LOG_EVID"])
+    assert found[1] == pytest.approx(found[0], rel=1e-6)
+    error = tmp_path / "electron.fits"
+    fits.writeto(error, np.full(data.shape, 10.0), fits.Header({"BUNIT": "electron"}))
+    assert main([*common, "--error", str(error), "--out", str(tmp_path / "c")]) == 2
+    assert "--error must be in the unit of the image" in capsys.readouterr().err
+
+
+def test_a_map_is_kept_where_the_confirmation_fails(image, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("no draws")
+
+    monkeypatch.setattr(bp.CompanionMap, "confirm", fail)
+    assert call(image, tmp_path / "out", "--confirm") == 0
+    assert "not confirmed by sampling: no draws" in capsys.readouterr().err
+    assert (tmp_path / "out" / "map.fits").exists()
 
 
 def test_a_larger_box_reaches_the_wings_of_a_saturated_target(image, tmp_path, capsys):

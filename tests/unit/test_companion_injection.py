@@ -120,6 +120,9 @@ def test_bad_arguments_are_refused(found, nulls, tmp_path):
         found.recover([1.0], [2.0], 5, false_positives=None, rate=0.05)
     with pytest.raises(ValueError, match="n must"):
         found.calibrate_false_positives(0)
+    others = FalsePositives(nulls.log_evidence_ratio, nulls.observed, {"target": [1.0]})
+    with pytest.raises(ValueError, match="this map's own"):
+        found.recover([4.0], [2.0], 5, false_positives=others, rate=0.05)
     for separations in ("a", [4.0 * u.pix], [[1.0, 2.0]]):
         with pytest.raises((TypeError, ValueError), match="separations must be"):
             found.recover(separations, [2.0], 5, false_positives=nulls, rate=0.05)
@@ -148,6 +151,13 @@ def test_a_file_cut_anywhere_is_gone_on_with(found, nulls, tmp_path):
         file.write_text(text[:end])
         found.recover([4.0], [2.0, 4.0], 2, **run)
         assert file.read_text() == text
+    file.write_text(text + "\n\n")
+    found.recover([4.0], [2.0, 4.0], 2, **run)
+    for old, new in (("[", "[NaN, "), ("[", "[1.0, ")):
+        head, first, rest = text.split("\n", 2)
+        file.write_text("\n".join([head, first.replace(old, new), rest]))
+        with pytest.raises(ValueError, match="no file of injections: line 2"):
+            found.recover([4.0], [2.0, 4.0], 2, **run)
     file.write_text(text.replace('"log_evidence_ratio"', '"other"'))
     with pytest.raises(ValueError, match="no file of injections: line 2"):
         found.recover([4.0], [2.0, 4.0], 2, **run)
