@@ -29,7 +29,9 @@ def map_companions(arguments: Namespace) -> None:
     data = image.to_nddata()
     with refuse_bad_use(ValueError):
         check_images(data, error, mask)
-        prior = bp.CompanionPrior(arguments.probability, bp.LogUniform(*arguments.flux_ratio))
+        with refuse_argument("--flux-ratio"):
+            ratios = bp.LogUniform(*arguments.flux_ratio)
+        prior = bp.CompanionPrior(arguments.probability, ratios)
         found = bp.companion_map(
             data,
             choose_psf(arguments),

@@ -225,8 +225,8 @@ def recover_companions(
     furthest = float(separation.max())
     if furthest > bench.radius:
         raise ValueError(
-            f"separations must lie in the region searched, at most {bench.radius:g} pixels, found "
-            f"{furthest:g}"
+            f"separations must lie in the region searched, at most {bench.radius:.4g} pixels from "
+            f"the target, found {furthest:g}"
         )
     if not bench.target[2] > 0.0:
         raise ValueError(

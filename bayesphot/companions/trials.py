@@ -24,9 +24,9 @@ STEP = 0.25
 class Bench:
     """A stamp on which images are simulated and searched, the same way each.
 
-    ``radius`` is half the side of the region, pixels, ``x``, ``y`` (M,) the places searched,
-    ``crossed`` companions there, ``model`` (P,) the target alone with sky and neighbours, weighted
-    by the square root of W.
+    ``radius`` is how far from the target companions may be, pixels, ``x``, ``y`` (M,) the places
+    searched, ``crossed`` companions there, ``model`` (P,) the target alone with sky and neighbours,
+    weighted by the square root of W.
     """
 
     search: Search
@@ -75,4 +75,7 @@ def open_bench(search: Search, center: tuple[float, float], radius: float) -> Be
     x, y = x.ravel(), y.ravel()
     crossed = cross_places(search.basis, x, y)
     model = search.alone.render(search.basis)
-    return Bench(search, radius, x, y, crossed, model)
+    # The target is not quite in the middle; a companion within a step of the border is seen there.
+    off = float(np.abs(search.stamp.target[:2] - center).max())
+    reach = min(radius, radius - off + STEP * search.fwhm)
+    return Bench(search, reach, x, y, crossed, model)

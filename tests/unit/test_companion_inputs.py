@@ -323,6 +323,22 @@ def test_a_target_far_from_the_place_given_is_followed_and_told():
     assert abs(found.log_evidence_ratio - search(image, error, (25.5, 20.0)).log_evidence_ratio) < 1
 
 
+def test_a_sky_without_scale_places_no_target(scene):
+    image, error = scene
+    wcs = make_wcs()
+    wcs.wcs.cdelt = 1.0, 1.0
+    data = NDData(image, uncertainty=StdDevUncertainty(error), wcs=wcs)
+    with pytest.raises(ValueError, match="WCS has no scale"):
+        search(data, None, target=SkyCoord(10.0, 20.0, unit="deg"))
+
+
+def test_injections_keep_within_the_region_of_a_target_off_its_middle(scene):
+    found = search(*simulate(TARGET, seed=17), target=(18.0, 20.0))
+    nulls = found.calibrate_false_positives(20)
+    with pytest.raises(ValueError, match=r"at most 6\.5\d* pixels from the target"):
+        found.recover([7.0], [2.0], 1, false_positives=nulls, rate=0.99)
+
+
 def test_places_off_the_image_have_no_limits():
     image, error = simulate((1.0, 20.0, 12000.0), seed=13)
     found = search(image, error, (1.0, 20.0))
