@@ -23,6 +23,8 @@ SEEN = 5.0
 CLEAR = 5.0
 #: A best place this near to the target, in FWHM, looks like an error of the PSF.
 ON_TARGET = 0.25
+#: Pixels of a core with one value that look like saturation.
+FLAT_TOP = 4
 #: Chi^2 this many of its standard deviations above what is expected is a poor fit.
 POOR = 5.0
 #: Noise whose weights are those of a normal one: what the samplers know of it, the map does not.
@@ -102,8 +104,21 @@ def _describe_target(search: Search, fitted: Fitted) -> Iterator[str]:
     at = np.array([stamp.start, stamp.target[:2]]).T
     if find_saturated(fitted, *at).any():
         yield "the target's core is saturated: it is measured from its wings"
+    elif (n_equal := _count_equal(search, fitted)) >= FLAT_TOP:
+        yield (
+            f"{n_equal} pixels of the target's core have the same largest value: where that is "
+            "saturation, saturation= masks them, and the wings are fitted"
+        )
     elif _look_up(~fitted.image.good, *at).any():
         yield "the target's core is masked: it is measured from its wings, and its place less well"
+
+
+def _count_equal(search: Search, fitted: Fitted) -> int:
+    """Return how many pixels within a FWHM of the target have the largest value there."""
+    image, (x, y) = fitted.image, search.stamp.target[:2]
+    row, column = np.indices(image.shape)
+    core = image.data[image.good & (np.hypot(column - x, row - y) < search.fwhm)]
+    return int(np.sum(core == core.max())) if core.size else 0
 
 
 def _describe_best(search: Search, places: Weighed) -> Iterator[str]:

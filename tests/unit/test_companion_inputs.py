@@ -362,6 +362,7 @@ def test_notes_say_what_the_map_does_not_know():
     mask = np.hypot(ROW - TARGET[1], COLUMN - TARGET[0]) < 2.0
     assert "core is masked" in search(image, error, mask=mask).notes[0]
     assert "reduced chi^2" in search(image, 0.3 * error).notes[-1]
+    assert "have the same largest value" in search(np.minimum(image, 400.0), error).notes[0]
     wide = bp.IntegratedGaussianPRF(sigma=1.03 * SIGMA)
     bright, noise = simulate((20.3, 19.8, 1e6), seed=15)
     assert any("on the target" in note for note in search(bright, noise, psf=wide).notes)
