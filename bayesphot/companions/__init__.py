@@ -6,7 +6,7 @@ from bayesphot.companions.map import CompanionMap
 from bayesphot.companions.measure import measure_pair
 from bayesphot.companions.pair import PairPosterior
 from bayesphot.companions.prior import CompanionPrior
-from bayesphot.companions.run import companion_map
+from bayesphot.companions.run import companion_map, map_result
 
 __all__ = [
     "CompanionMap",
@@ -16,5 +16,6 @@ __all__ = [
     "FalsePositives",
     "PairPosterior",
     "companion_map",
+    "map_result",
     "measure_pair",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from bayesphot.celestial import rebuild_wcs
+from bayesphot.columns import strip_unit
 from bayesphot.companions.grid import make_square, search_grid
 from bayesphot.companions.map import CompanionMap
 from bayesphot.companions.notes import find_off, find_saturated, list_notes
@@ -18,11 +21,14 @@ from bayesphot.config import BasicPSFPhotometry
 from bayesphot.config.run import Fitted, fit_image
 from bayesphot.flags import Flag
 from bayesphot.psf import PSFConfig, describe_psf
+from bayesphot.source_posterior import find_row
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["companion_map"]
+    from bayesphot.result import PhotometryResult
+
+__all__ = ["companion_map", "map_result"]
 
 #: x, y and flux of the target.
 N_TARGET = 3
@@ -152,6 +158,30 @@ def companion_map(
         phot,
         fitted,
     )
+
+
+def map_result(result: PhotometryResult, id: int, psf_model, **settings) -> CompanionMap:
+    """Return the map about a source of a result; see `PhotometryResult.companion_map`."""
+    from astropy.nddata import NDData
+
+    k = find_row(result["id"], id)
+    for name in ("target", "neighbours", "mask"):
+        if name in settings:
+            raise TypeError(f"{name} is that of the result: give the image to companion_map")
+    if "noise" not in settings:
+        settings.setdefault("error", result.noise_image)
+    x, y = (np.asarray(strip_unit(result.table[f"{name}_fit"]), dtype=float) for name in "xy")
+    others = np.isfinite(x + y)
+    others[k] = False
+    kept, image = result.meta.get("wcs"), result.image
+    data = NDData(
+        strip_unit(image),
+        unit=getattr(image, "unit", None),
+        mask=~np.isfinite(strip_unit(image)),
+        wcs=rebuild_wcs(kept) if isinstance(kept, Mapping) else None,
+    )
+    known = {"x_0": x[others], "y_0": y[others]}
+    return companion_map(data, psf_model, (x[k], y[k]), neighbours=known, **settings)
 
 
 def _read_prior(prior: CompanionPrior | None) -> CompanionPrior:

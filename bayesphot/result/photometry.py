@@ -13,7 +13,7 @@ from .pictures import Pictured
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from bayesphot.companions import PairPosterior
+    from bayesphot.companions import CompanionMap, PairPosterior
     from bayesphot.growth import ApertureCorrection, CurveOfGrowth
 
 __all__ = ["PhotometryResult"]
@@ -159,6 +159,40 @@ class PhotometryResult(Pictured):
             flipped=flipped,
             wcs=wcs,
         )
+
+    def companion_map(self, id: int, psf_model, **settings) -> CompanionMap:
+        """Return the evidence of a second source at every place about one of the result's.
+
+        On the result's own image and noise, with its WCS; all its other sources are the neighbours.
+
+        Parameters
+        ----------
+        id : int
+            The target.
+        psf_model : model
+            The PSF, of fixed shape: a result does not keep it.
+        **settings
+            As for `bayesphot.companion_map`: ``prior``, ``psf_error``, ``radius``, ``noise`` ...
+
+        Returns
+        -------
+        CompanionMap
+
+        Raises
+        ------
+        ValueError
+            For an id that no source has (also a KeyError), and as of `bayesphot.companion_map`.
+        TypeError
+            For settings that are the result's own: ``target``, ``neighbours``, ``mask``.
+
+        Examples
+        --------
+        >>> result.companion_map(1, phot.psf_model).p_companion < 0.9
+        True
+        """
+        from bayesphot.companions import map_result
+
+        return map_result(self, id, psf_model, **settings)
 
     def to_flux_density(
         self, unit="Jy", *, pixel_area=None, beam=None, zero_point=None, equivalencies=()

@@ -368,3 +368,24 @@ def test_notes_say_what_the_map_does_not_know():
     assert any("on the target" in note for note in search(bright, noise, psf=wide).notes)
     second = simulate((20.3, 19.8, 12000.0), (23.3, 21.8, 30000.0), seed=16)
     assert any("the star at the place given is the companion" in n for n in search(*second).notes)
+
+
+def test_a_result_is_searched_with_its_own_image_and_neighbours():
+    image, error = simulate(TARGET, NEIGHBOUR, COMPANION, seed=18)
+    image[3, 4] = np.nan
+    data = NDData(image, unit=u.Jy, uncertainty=StdDevUncertainty(error), wcs=make_wcs())
+    phot = bp.BasicPSFPhotometry(
+        psf_model=MODEL, fitshape=9, bkg_estimator=SKY, group_maker=bp.DAOGroup(3.0), sampler=False
+    )
+    with pytest.warns(UserWarning, match="masked 1 pixel"):
+        result = phot(data, positions={"x_0": [11.0, 20.0], "y_0": [22.0, 20.0]})
+    found = result.companion_map(2, MODEL, radius=8.0, step=1.0)
+    assert (found.best.x, found.best.y) == pytest.approx(COMPANION[:2], abs=0.5)
+    assert found.flux_unit.is_equivalent(u.Jy * u.pix) or found.flux_unit == u.Jy
+    assert found.notes == ()
+    assert found.pair(100).separation_arcsec is not None
+    for settings in ({"mask": None}, {"neighbours": None}):
+        with pytest.raises(TypeError, match="that of the result"):
+            result.companion_map(2, MODEL, **settings)
+    with pytest.raises(KeyError):
+        result.companion_map(7, MODEL)
