@@ -114,6 +114,7 @@ def confirm_companion(
     prior: CompanionPrior,
     *,
     target: tuple[float, float, float],
+    alone: tuple[float, float],
     area: float,
     fwhm: float,
     sampler: Sampler,
@@ -131,6 +132,8 @@ def confirm_companion(
         Of the companion; a flux ratio is taken over that of `target`.
     target : (float, float, float)
         x, y and flux that the target has beside `best`.
+    alone : (float, float)
+        x and y that it has without.
     area : float
         The region searched, square pixels.
     fwhm : float
@@ -151,7 +154,7 @@ def confirm_companion(
     k = find_target(looped)
     scene = replace(looped.scene, pixels=keep_stamp(looped, k))
     start = np.array([scene.catalog.x[k], scene.catalog.y[k]])
-    place, alone = np.array(target[:2]), scene.sources.value[k, :2]
+    place = np.array(target[:2])
     # The disc of its place is about the mean of its prior. A companion as bright as the target may
     # be where the search began, and the target beside it: beyond the disc.
     middle = start if math.dist(start, place) < HALF_WAY * fwhm else place
@@ -169,7 +172,7 @@ def confirm_companion(
     sampling = plan_sampling(sampler, (), 0.5 * (1.0 - phot.ci_prob))
     compared = compare_counts(scene, plan, replace(sampling, flat_sky=True), new, seed)
     # The normal about the start over that about the middle, with a companion less without.
-    ratio = compared.odds.log_odds + float((place - alone) @ (start - middle)) / fwhm**2
+    ratio = compared.odds.log_odds + float((place - np.array(alone)) @ (start - middle)) / fwhm**2
     meta = describe_run(phot, looped, compared.settings, seed, {}) | fitted.about
     result = assemble_result(
         Report(

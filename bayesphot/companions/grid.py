@@ -63,11 +63,12 @@ def search_grid(
     """
     region = _Region(x.min() - 0.5 * step, x.max() + 0.5 * step, y.min() - 0.5 * step,
                      y.max() + 0.5 * step)  # fmt: skip
-    for _move in range(N_ANCHOR):
+    for move in range(N_ANCHOR):
         coarse = search.weigh(x, y, step * np.eye(2))
         best = coarse.select([int(np.argmax(coarse.log_bayes_factor))])
         peak, axes = _zoom(search, best, step, region)
-        again = search.follow(peak.target[0, :2])
+        again = search.restart(peak) if move == 0 else None
+        again = again or search.follow(peak.target[0, :2])
         if again is None:
             break
         search = again

@@ -29,6 +29,8 @@ FAINTEST = 1e-3
 HALF = 0.2
 #: From so many half sides on the target is expanded anew about where the best companion puts it.
 MOVED = 0.5
+#: Over the target's flux: companions from here on may be what a star alone is fitted to.
+BRIGHT = 0.5
 #: Times that the target alone is followed to where it lies, a quarter of a FWHM each.
 N_MOVE = 20
 
@@ -142,6 +144,23 @@ class Search:
         if min(np.abs(target - b.moving.anchor).max() / b.moving.half for b in known) <= MOVED:
             return None
         return replace(self, moved=make_basis(self.stamp, target, HALF * self.fwhm, self.fwhm))
+
+    def restart(self, best: Weighed) -> Search | None:
+        """Return the search with the target alone fitted at another star, where that fits better.
+
+        None where it does not. ``best`` is a companion: of two stars as bright, wider apart than a
+        FWHM, the target alone is either, and the fit began at one of them.
+        """
+        if not best.flux[0] > BRIGHT * best.target[0, 2]:
+            return None
+        alone = self.basis.moving.anchor + self.basis.moving.half * self.alone.state[PLACE]
+        for place in (best.target[0, :2], np.array([best.x[0], best.y[0]])):
+            if np.hypot(*(place - alone)) > HALF * self.fwhm:
+                target = np.concatenate([place, [self.alone.flux], self.stamp.target[SHAPE:]])
+                found = open_search(replace(self.stamp, target=target), self.fwhm, self.prior)
+                if found.alone.chi2 < self.alone.chi2 - 1.0:
+                    return found
+        return None
 
     @property
     def _start(self) -> np.ndarray:

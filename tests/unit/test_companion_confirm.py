@@ -75,6 +75,19 @@ def test_a_brighter_companion_leaves_the_target_where_it_is_found():
     assert confirmed.log_evidence_ratio == pytest.approx(found.log_evidence_ratio, abs=0.1)
 
 
+@pytest.mark.parametrize(("apart", "ratio"), [(2.44, 1.15), (1.82, 1.08), (2.98, 1.15)])
+def test_a_target_alone_is_the_brighter_of_two_stars_apart(apart, ratio):
+    """It was the one at which the fit began, and evidence was that of another star."""
+    move = apart * FWHM * np.array([np.cos(2.1), np.sin(2.1)])
+    one, two = (20.2, 20.1, 50000.0), (20.2 + move[0], 20.1 + move[1], 50000.0 * ratio)
+    image, error = simulate(one, two, seed=31)
+    found = bp.companion_map(image, MODEL, (20.0, 20.0), error=error)
+    assert found.target[:2] == pytest.approx(two[:2], abs=0.6)
+    confirmed = found.confirm(seed=1)
+    assert not np.any(confirmed.result["flags"])
+    assert confirmed.log_evidence_ratio == pytest.approx(found.log_evidence_ratio, abs=0.3)
+
+
 def test_the_pair_is_that_of_the_map(pair):
     found, confirmed = pair
     by_map, by_draws = found.pair(4000, seed=2), confirmed.pair()
