@@ -114,7 +114,7 @@ def confirm_companion(
     prior: CompanionPrior,
     *,
     target: tuple[float, float, float],
-    alone: tuple[float, float],
+    alone: tuple[float, float, float],
     area: float,
     fwhm: float,
     sampler: Sampler,
@@ -132,8 +132,8 @@ def confirm_companion(
         Of the companion; a flux ratio is taken over that of `target`.
     target : (float, float, float)
         x, y and flux that the target has beside `best`.
-    alone : (float, float)
-        x and y that it has without.
+    alone : (float, float, float)
+        x, y and flux that it has without.
     area : float
         The region searched, square pixels.
     fwhm : float
@@ -161,7 +161,10 @@ def confirm_companion(
     scene = replace(
         scene, catalog=_widen(scene.catalog, scene.sources.value[:, 2], k, middle, fwhm)
     )
-    radius = max(fwhm, math.dist(alone, middle) + HALF_WAY * fwhm)
+    value = scene.sources.value.copy()
+    value[k, :3] = alone
+    scene = replace(scene, sources=replace(scene.sources, value=value))
+    radius = max(fwhm, math.dist(alone[:2], middle) + HALF_WAY * fwhm)
     pdf = prior.flux if prior.flux is not None else prior.flux_ratio.scaled(target[2])
     density = ScenePrior(1.0 / area, pdf)
     settings = looped.settings
@@ -172,7 +175,7 @@ def confirm_companion(
     sampling = plan_sampling(sampler, (), 0.5 * (1.0 - phot.ci_prob))
     compared = compare_counts(scene, plan, replace(sampling, flat_sky=True), new, seed)
     # The normal about the start over that about the middle, with a companion less without.
-    ratio = compared.odds.log_odds + float((place - np.array(alone)) @ (start - middle)) / fwhm**2
+    ratio = compared.odds.log_odds + float((place - alone[:2]) @ (start - middle)) / fwhm**2
     meta = describe_run(phot, looped, compared.settings, seed, {}) | fitted.about
     result = assemble_result(
         Report(

@@ -438,7 +438,7 @@ class CompanionMap:
             self.best,
             self.prior,
             target=tuple(self._places.target[np.argmax(self._places.log_bayes_factor)].tolist()),
-            alone=self.target[:2],
+            alone=self.target,
             area=float(self._places.area.sum()),
             fwhm=self.fwhm,
             sampler=Sampler(draws=draws, chains=chains),
