@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesphot.kernels.columns import fill_unit_images
-from bayesphot.kernels.pairs import DEGREE, N_TERM
+from bayesphot.kernels.pairs import DEGREE
 from bayesphot.kernels.structs import SHAPE, PSFData
 from bayesphot.psf import PSFConfig
 
-__all__ = ["N_TERM", "MovingImage", "evaluate_terms", "render_units"]
+__all__ = ["MovingImage", "evaluate_terms", "render_units"]
 
 #: Powers of u and v of each term. On a square of half a side of a fifth of the FWHM the polynomial
 #: errs by less than 1.2e-4 of a Gaussian, in the middle not at all.

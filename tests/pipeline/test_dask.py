@@ -22,8 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def client():
     """One worker, started anew."""
     with warnings.catch_warnings():
-        # The same reason: a module's fixture stands outside ``pytestmark``.
-        warnings.simplefilter("ignore")
+        # Ports that are taken and late events of the cluster itself: not of this package. The
+        # fixture is of the module, which ``pytestmark`` does not reach.
+        warnings.simplefilter("ignore", category=Warning)  # starting and ending the cluster warns
         cluster = distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
         )

@@ -107,6 +107,7 @@ def test_errors_have_the_unit_of_the_image(image, tmp_path, capsys):
     assert "--error must be in the unit of the image" in capsys.readouterr().err
 
 
+# What is tested is that the warning is shown, as a line on stderr, and stops nothing.
 @pytest.mark.filterwarnings("default:not confirmed")
 def test_a_map_is_kept_where_the_confirmation_fails(image, tmp_path, capsys, monkeypatch):
     def fail(*_, **__):

@@ -37,7 +37,7 @@ def test_overlaps_of_single_pixels_are_those_of_many_points(dx, dy, radius) -> N
 
 
 def test_overlaps_are_those_of_photutils() -> None:
-    apertures = pytest.importorskip("photutils.aperture")
+    apertures = pytest.importorskip("photutils.aperture", reason="photutils is the referee")
     mask = apertures.CircularAperture((10.3, 9.8), r=4.2).to_mask(method="exact").to_image((20, 21))
     ours = overlap_circle(np.arange(21) - 10.3, np.arange(20)[:, None] - 9.8, 4.2)
     np.testing.assert_allclose(ours, mask, atol=1e-12)

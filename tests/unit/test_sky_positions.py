@@ -152,7 +152,7 @@ OTHER = SkyCoord([1.0, 2.0], [3.0, 4.0], unit="deg")
 
 
 def _as_pandas(columns):
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="data frames are the subject")
     return pandas.DataFrame(columns)
 
 
