@@ -37,6 +37,7 @@ def test_threshold_is_that_of_peaks_of_noise():
         assert peaks == pytest.approx(NOISE_SHARE * ALPHA, rel=0.05)
 
 
+# Images without a star are the subject: that none is found is the right answer.
 @pytest.mark.filterwarnings("ignore:no source was found")
 def test_a_prior_of_the_scene_sets_how_deep_the_loop_goes():
     rng = np.random.default_rng(5)

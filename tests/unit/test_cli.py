@@ -367,6 +367,7 @@ def test_a_wrong_quality_plane_is_one_line(image, photometry, capsys, plane, sai
     assert main(["run", image, "--fwhm", "3", "--mask", "none"]) == 0
 
 
+# What is tested is that the warning is shown, as a line on stderr.
 @pytest.mark.filterwarnings("default")
 def test_a_wcs_that_cannot_be_used_is_one_line_and_the_run_goes_on(image, photometry, capsys):
     with fits.open(image, mode="update") as hdus:

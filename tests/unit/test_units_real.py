@@ -19,6 +19,7 @@ def _find(folder, name: str):
     return path
 
 
+# Headers of archives: dates and units that astropy mends or does not know, and their bad pixels.
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 @pytest.mark.filterwarnings("ignore:masked .* pixel")
 @pytest.mark.filterwarnings("ignore::astropy.units.UnitsWarning")
@@ -43,6 +44,7 @@ def test_a_spitzer_mosaic_gives_its_catalogue_back(test_data) -> None:
     assert 0.65 < np.nanmedian(ratio) < 0.85
 
 
+# The frame's old spelling of its date, which astropy mends.
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 def test_an_sdss_frame_gives_the_surveys_magnitudes(test_data) -> None:
     path = _find(test_data, "s82_r.fits.gz")
